@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The copy stage: workers (processes or threads, the same code) that map guest frames and write
+ * page contents into them. One thread dispatches; all calls here are that thread's.
+ *
+ * Order: in ordered mode a frame always goes to the same worker, by its 4 MiB region, and a worker
+ * works in order: the last writer wins. In unordered mode (every frame is written once) any worker
+ * takes any work.
+ *
+ * Nothing of a worker outlives the stage, and a worker does not outlive the process that opened it.
+ */
+#ifndef XR_COPY_H
+#define XR_COPY_H
+
+#include "base/bufpool.h"
+#include "base/error.h"
+#include "host/host.h"
+
+#define XR_WINDOW 1024u /* frames per window at most */
+
+struct xr_copy;
+
+struct xr_copy_config {
+	unsigned int workers;	  /* 1..64 */
+	enum xr_worker_kind kind; /* AUTO: processes if the caller has one thread, else threads */
+	bool ordered;
+	int fd;			 /* stream, for contents taken from the file; -1 */
+	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
+};
+
+struct xr_copy_stats {
+	uint64_t pages_written, pages_verified, pages_differing, pages_cleared;
+	uint64_t map_calls, unmap_calls, pages_mapped;
+	struct xr_stage_times times; /* sum over workers */
+	uint64_t dispatch_blocked;   /* ns that the dispatcher waited for a worker */
+	enum xr_worker_kind kind;    /* as it is */
+};
+
+/* Start the workers. Must come before the process starts threads if kind is PROCESS. */
+int xr_copy_open(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
+		 struct xr_error *err);
+
+/* Change the mode; only while drained. */
+void xr_copy_set_ordered(struct xr_copy *c, bool ordered);
+
+/*
+ * Open the current window: these frames (all backed) will be written next; the workers map them
+ * while the contents are still on their way. n <= XR_WINDOW, no pfn twice.
+ */
+int xr_copy_begin(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		  bool verify, struct xr_error *err);
+
+/*
+ * Contents for frames [first, first + n) of the current window; parts come in order. Page i of the
+ * part lies at page p = page ? page[i] : i of the source. buffer >= 0: in the pool; one user is
+ * handed over, and freed when the last page is written (also on error). buffer < 0: in the file.
+ */
+int xr_copy_data(struct xr_copy *c, size_t first, size_t n, const uint32_t *page, int buffer,
+		 uint64_t file_offset, struct xr_error *err);
+
+/* Close the current window; its frames are unmapped some time after their last write. */
+int xr_copy_end(struct xr_copy *c, struct xr_error *err);
+
+/* Is there room for a window without waiting? */
+bool xr_copy_has_room(const struct xr_copy *c);
+
+/*
+ * Finish all copies to these frames and drop every mapping of them; zero them if clear. No window
+ * may be open.
+ */
+int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear,
+		   struct xr_error *err);
+
+/* Finish everything and drop every mapping. No window may be open. */
+int xr_copy_drain(struct xr_copy *c, struct xr_error *err);
+
+/* The first error of any worker, a dead worker included. 0: none. Cheap. */
+int xr_copy_check(struct xr_copy *c, struct xr_error *err);
+
+/* Every wait in this stage ends with -ECANCELED once *flag is set (atomically); wake with event.
+ * Both may be NULL. */
+void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag);
+
+void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out);
+
+/* Stop the workers (without finishing their work if there was an error) and free. */
+void xr_copy_close(struct xr_copy **c);
+
+#endif

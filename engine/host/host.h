@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a restore needs of a hypervisor, and nothing else. Two hosts implement it: xen and model.
+ *
+ * gfns are guest frame numbers in units of 4 KiB (HVM: gfn = pfn). Extents are 2^order frames,
+ * their gfn aligned to the order. Calls return 0 or a negative errno unless said otherwise.
+ *
+ * A host handle is used by one thread at a time. Mapping goes through a mapper, one per worker,
+ * opened in the worker itself (no handle survives fork); mappers of one host may be used at the
+ * same time as each other and as the host handle.
+ */
+#ifndef XR_HOST_H
+#define XR_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define XR_PAGE_SHIFT 12
+#define XR_PAGE_SIZE 4096u
+#define XR_ORDER_4K 0u
+#define XR_ORDER_2M 9u
+#define XR_ORDER_1G 18u
+
+struct xr_host;
+struct xr_mapper;
+
+struct xr_dominfo {
+	uint32_t domid;
+	bool hvm; /* HVM or PVH */
+	uint32_t max_vcpu_id;
+	uint64_t tot_pages; /* owned now, including pages that only a mapping keeps */
+	uint64_t max_pages;
+};
+
+/* What Xen names when it refuses a CPU policy; ~0 where it names nothing. */
+struct xr_policy_fault {
+	uint32_t leaf, subleaf, msr;
+};
+
+struct xr_host_ops {
+	const char *name;
+	int (*info)(struct xr_host *h, struct xr_dominfo *info);
+
+	/*
+	 * XENMEM_populate_physmap. Returns the number of extents done: a short count is a failure
+	 * at exactly that extent, earlier ones are done, later ones untouched (Xen gives no
+	 * reason). Negative: the call could not be made at all, nothing is done.
+	 * Never for a gfn that is backed: Xen then leaks the old page without an error.
+	 */
+	long (*populate)(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
+
+	/*
+	 * XENMEM_decrease_reservation; result as for populate. Only for backed gfns without a live
+	 * mapping: a mapped page stays allocated and counted until it is unmapped.
+	 * Contents are not scrubbed by Xen.
+	 */
+	long (*release)(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
+
+	/* leaves: nr_leaves x 24 bytes, msrs: nr_msrs x 16 bytes, as in the stream. */
+	int (*set_cpu_policy)(struct xr_host *h, const void *leaves, uint32_t nr_leaves,
+			      const void *msrs, uint32_t nr_msrs, struct xr_policy_fault *fault);
+	int (*set_tsc)(struct xr_host *h, uint32_t mode, uint64_t nsec, uint32_t khz,
+		       uint32_t incarnation);
+	int (*set_param)(struct xr_host *h, uint32_t index, uint64_t value);
+	int (*set_hvm_context)(struct xr_host *h, const void *context, uint32_t size);
+	int (*seed_grants)(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+			   uint32_t console_domid, uint32_t store_domid);
+
+	int (*mapper_open)(struct xr_host *h, struct xr_mapper **out);
+	void (*mapper_close)(struct xr_mapper *m);
+
+	/*
+	 * Map n frames readable and writable, contiguous in the order given. Returns NULL with
+	 * errno on complete failure (err[] then undefined); else err[i] is 0 or a negative errno,
+	 * and a page whose err is not 0 must not be touched. n <= XR_MAP_MAX.
+	 * Plain reads and memory access only: no O_DIRECT, no registered buffers.
+	 */
+	void *(*map)(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err);
+	int (*unmap)(struct xr_mapper *m, void *addr, size_t n);
+
+	void (*close)(struct xr_host *h);
+};
+
+#define XR_MAP_MAX 2048u
+
+/* Both implementations begin with these. */
+struct xr_host {
+	const struct xr_host_ops *ops;
+};
+
+struct xr_mapper {
+	const struct xr_host_ops *ops;
+};
+
+struct xentoollog_logger;
+
+/* Needs a domain that exists. logger may be NULL. */
+int xr_host_xen_open(struct xr_host **out, uint32_t domid, struct xentoollog_logger *logger);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A software Xen holding one domain: p2m with page orders, tot_pages and max_pages, references held
+ * by live mappings, and the failure habits of the real one (superpage-semantics 5): short counts;
+ * a second populate of a backed gfn succeeds and leaks the old page; release of an empty gfn is a
+ * short count; a superpage that loses a page is split for good; a mapped page stays counted.
+ *
+ * The state lives in shared memory, so that forked workers see one guest; a process-shared lock
+ * guards it. Guest memory is a private tmpfs with huge pages for 2M and 1G extents and one without
+ * for 4K ones (memfds where mounting is not allowed: xr_model_has_huge_pages() then says no).
+ */
+#ifndef XR_MODEL_H
+#define XR_MODEL_H
+
+#include "host/host.h"
+
+struct xr_model;
+
+enum xr_model_call {
+	XR_CALL_INFO,
+	XR_CALL_POPULATE,
+	XR_CALL_RELEASE,
+	XR_CALL_CPU_POLICY,
+	XR_CALL_TSC,
+	XR_CALL_PARAM,
+	XR_CALL_CONTEXT,
+	XR_CALL_GRANTS,
+	XR_CALL_MAPPER,
+	XR_CALL_MAP,
+	XR_CALL_UNMAP,
+	XR_CALL_COUNT,
+};
+
+struct xr_model_settings {
+	uint64_t max_pages;    /* limit of the domain, pages */
+	uint64_t start_pages;  /* 0; owned by the domain but at no gfn (counted in tot_pages) */
+	uint64_t max_gfn;      /* 0: 2^36 - 1; higher gfns can't be populated */
+	bool pv;	       /* false */
+	uint32_t max_vcpu_id;  /* 0 */
+	bool without_memory;   /* accounting only: no frame has contents, map fails with -ENOSYS */
+	bool no_huge;	       /* don't try for huge pages */
+	unsigned int max_order; /* 18; larger extents get a short count */
+};
+
+void xr_model_settings_default(struct xr_model_settings *s);
+int xr_model_create(struct xr_model **out, const struct xr_model_settings *s);
+void xr_model_destroy(struct xr_model **m);
+
+/* A host handle on the model; the model must outlive it. Several may exist. */
+int xr_host_model_open(struct xr_host **out, struct xr_model *m);
+
+bool xr_model_has_huge_pages(const struct xr_model *m);
+
+/*
+ * Fault injection: the nth call (from 1) of this kind from now on fails, once. For populate and
+ * release `arg` is how many extents are done before the failure (< 0: the call itself fails with
+ * that errno), and order >= 0 restricts the count to calls of that order (-1: any). For map, arg
+ * >= 0 is the index of the page that gets -EINVAL (< 0: the whole call fails with that errno). For
+ * the others arg is the negative errno.
+ */
+void xr_model_fail(struct xr_model *m, enum xr_model_call call, uint64_t nth, int order, int arg);
+
+/* Every populate of this order or higher fails, until reset with 255. */
+void xr_model_fail_orders_from(struct xr_model *m, unsigned int order);
+
+struct xr_model_stats {
+	uint64_t tot_pages, max_pages;
+	uint64_t calls[XR_CALL_COUNT];
+	uint64_t extents_populated[19]; /* by order */
+	uint64_t pages_released;
+	uint64_t pages_mapped;	      /* ever */
+	uint64_t live_mappings;	      /* pages mapped now */
+	uint64_t leaked;	      /* populates of a backed gfn: a bug in the caller */
+	uint64_t released_empty;      /* releases of an empty gfn: a bug in the caller */
+	uint64_t released_mapped;     /* releases of a gfn with a live mapping: a bug in the caller */
+	uint64_t released_dirty;      /* releases of a frame not all zero, after clearing was due */
+	uint64_t peak_pages;	      /* largest tot_pages ever */
+	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
+};
+void xr_model_stats(struct xr_model *m, struct xr_model_stats *out);
+
+/* Is the gfn backed, and by an entry of which order (0, 9, 18)? -1: not backed. */
+int xr_model_order(struct xr_model *m, uint64_t gfn);
+
+/* The lowest backed gfn >= from, or ~0. */
+uint64_t xr_model_next(struct xr_model *m, uint64_t from);
+
+/* Copy a frame out (or in). -ENOENT if the gfn is not backed. Not counted as calls. */
+int xr_model_peek(struct xr_model *m, uint64_t gfn, void *page);
+int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page);
+
+/* What was set; for tests. ~0 / NULL where never set. */
+uint64_t xr_model_param(struct xr_model *m, uint32_t index);
+/* The calls other than memory and mapping in order, e.g. "policy tsc param:1 context grants". */
+const char *xr_model_log(struct xr_model *m);
+
+#endif

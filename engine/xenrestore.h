@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libxenrestore: restore a Xen domain from a migration stream.
+ *
+ * One restore is one handle: xr_open(), xr_run(), xr_close(). Handles are independent; any number
+ * may live in one process. A handle belongs to one thread at a time, except for xr_cancel().
+ *
+ * Every call that can fail returns 0 or a negative errno and, where it takes a struct xr_error,
+ * fills it with the first cause. Nothing here prints, exits, aborts, or changes signal handlers.
+ */
+#ifndef XENRESTORE_H
+#define XENRESTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define XR_API_MAJOR 0
+#define XR_API_MINOR 1
+
+#if defined(__GNUC__)
+#define XR_API __attribute__((visibility("default")))
+#else
+#define XR_API
+#endif
+
+struct xentoollog_logger;
+struct xr_model;
+struct xr_restore;
+
+#define XR_NO_PFN (~(uint64_t)0)
+#define XR_NO_OFFSET (~(uint64_t)0)
+#define XR_NO_RECORD (~(uint64_t)0)
+
+/* Where an error arose. XR_STAGE_HOST means that Xen (or its model) refused something. */
+enum xr_stage {
+	XR_STAGE_NONE,
+	XR_STAGE_SETUP,	   /* settings, resources, worker start */
+	XR_STAGE_STREAM,   /* reading and decoding: the stream is at fault, or its fd */
+	XR_STAGE_POPULATE, /* giving frames to the guest and taking them back */
+	XR_STAGE_COPY,	   /* mapping frames and writing contents */
+	XR_STAGE_ENGINE,   /* control records, guest state, callbacks */
+};
+
+/*
+ * The first failure of a restore. `code` is a negative errno:
+ *   -EBADMSG   the stream breaks the format (stage STREAM) or contradicts itself
+ *   -ENODATA   the stream ends too early
+ *   -EOPNOTSUPP the stream is valid but of a kind this version cannot restore
+ *   -ECANCELED xr_cancel() was called
+ *   others     what the kernel or Xen said
+ * `host_failed` tells a failing host (Xen, memory, a worker that died) from a bad stream.
+ * offset is in bytes from the position the fd had at xr_open() (for a regular file: from its
+ * start), at the header of the record at fault; record counts the libxc records from 0; type is
+ * the record's type field. XR_NO_* where not known. text is one line, always NUL-terminated.
+ */
+struct xr_error {
+	int code;
+	enum xr_stage stage;
+	bool host_failed;
+	uint64_t offset;
+	uint64_t record;
+	uint32_t type;
+	uint64_t pfn;
+	char text[256];
+};
+
+enum xr_host_kind {
+	XR_HOST_XEN,   /* libxenctrl, libxenforeignmemory */
+	XR_HOST_MODEL, /* a software Xen in this process, for tests, benches and dry runs */
+};
+
+enum xr_stream_type { XR_STREAM_PLAIN, XR_STREAM_REMUS, XR_STREAM_COLO };
+
+/* What stands before the libxc stream at the fd's position. */
+enum xr_layer {
+	XR_LAYER_AUTO,	/* found by its magic: xl, libvirt, libxl or libxc */
+	XR_LAYER_LIBXC, /* the bare libxc stream, as a save helper is handed it */
+};
+
+enum xr_policy {
+	XR_POLICY_EXACT,       /* large pages where the stream is known to fill them */
+	XR_POLICY_SPECULATIVE, /* the largest page on the first touched pfn, gaps punched */
+	XR_POLICY_4K,	       /* no large pages */
+};
+
+enum xr_worker_kind {
+	XR_WORKER_AUTO,	   /* processes where they can be had, else threads */
+	XR_WORKER_PROCESS, /* a mapping of guest memory costs no other worker its mmap lock */
+	XR_WORKER_THREAD,
+};
+
+enum xr_io {
+	XR_IO_AUTO,  /* io_uring if the kernel allows it */
+	XR_IO_URING, /* fail where it is not allowed */
+	XR_IO_PLAIN, /* read(2), pread(2), poll(2) */
+};
+
+/* A snapshot for the progress callback. Byte counts are of the libxc stream. */
+struct xr_progress {
+	uint64_t bytes_done;
+	uint64_t bytes_total; /* 0: not known (pipe, socket) */
+	uint64_t pages_done;  /* contents written into the guest so far */
+	uint64_t pages_total; /* 0: not known */
+	unsigned pass;	      /* from 1; inferred from descending pfns */
+	double seconds;	      /* since xr_run() began */
+	uint64_t reserved[4];
+};
+
+/*
+ * Callbacks run on the thread that called xr_run() (a worker kind of thread or process never calls
+ * out) and may be NULL. `opaque` is xr_settings.opaque.
+ */
+struct xr_callbacks {
+	/* Once, at the (inferred) end of static data, before any memory is allocated. missing:
+	 * bit 0 no CPUID policy in the stream, bit 1 no MSR policy. Non-zero fails the restore. */
+	int (*static_data_done)(unsigned int missing, void *opaque);
+	/* Some ten times a second. */
+	void (*progress)(const struct xr_progress *p, void *opaque);
+	void *reserved[6];
+};
+
+/* Filled by xr_settings_default(), then changed by the caller. Nothing is kept by reference but
+ * logger and opaque. Reserved fields stay zero. */
+struct xr_settings {
+	int fd;			   /* the stream; -1. Stays the caller's, is never closed */
+	enum xr_layer layer;	   /* XR_LAYER_AUTO */
+	enum xr_stream_type type;  /* XR_STREAM_PLAIN; the others are not supported yet */
+	enum xr_host_kind host;	   /* XR_HOST_XEN */
+	uint32_t domid;		   /* 0; the domain to restore into: created, paused, empty */
+	uint32_t store_evtchn;	   /* 0; event channel port in the guest for xenstore */
+	uint32_t store_domid;	   /* 0 */
+	uint32_t console_evtchn;   /* 0 */
+	uint32_t console_domid;	   /* 0 */
+	enum xr_policy policy;	   /* XR_POLICY_EXACT */
+	unsigned int max_order;	   /* 9; largest extent: 0 (4K), 9 (2M) or 18 (1G) */
+	unsigned int ahead_mib;	   /* 64; how far to allocate ahead of a pipe; 0: not at all */
+	unsigned int workers;	   /* 0: from the number of online cores, at most 8; 1..64 */
+	enum xr_worker_kind worker_kind; /* XR_WORKER_AUTO */
+	enum xr_io io;		   /* XR_IO_AUTO */
+	struct xr_callbacks callbacks;
+	void *opaque;		   /* NULL */
+	struct xentoollog_logger *logger; /* NULL: no log. Used on the xr_run() thread only */
+	struct xr_model *model;	   /* NULL; the model host to restore into, if host is MODEL.
+				    * NULL there makes one that lives as long as the handle */
+	uint64_t reserved[8];
+};
+
+/* Nanoseconds. copy is the sum over the workers. */
+struct xr_stage_times {
+	uint64_t busy;
+	uint64_t starved; /* nothing to do */
+	uint64_t blocked; /* nowhere to put the result */
+};
+
+struct xr_result {
+	uint64_t store_gfn;   /* XR_NO_PFN if the stream did not say */
+	uint64_t console_gfn; /* likewise */
+	uint32_t stream_version;
+	uint32_t xen_major, xen_minor; /* of the saver */
+	bool pv;
+	uint64_t records;	 /* of the libxc stream */
+	uint64_t bytes;		 /* of the libxc stream, headers included */
+	uint64_t pages_received; /* page contents in the stream */
+	uint64_t pages_written;	 /* contents written; fewer than received where an index showed
+				  * that a later pass replaces them */
+	uint64_t pages_populated; /* frames backed at the end */
+	uint64_t verify_differences; /* pages that differed in verify mode */
+	unsigned int passes;
+	double seconds;
+	uint64_t extents_1g, extents_2m, extents_4k; /* allocated and kept whole at the end */
+	uint64_t populate_calls, release_calls, map_calls, unmap_calls, other_calls;
+	uint64_t pages_released;
+	struct xr_stage_times stream, populate, copy;
+	unsigned int workers;
+	enum xr_worker_kind worker_kind; /* as it was */
+	bool uring;			 /* the reader used io_uring */
+	bool indexed;			 /* a regular file, planned from its index */
+	uint64_t reserved[8];
+};
+
+/* "0.1.0" */
+XR_API const char *xr_version(void);
+
+/* Fill *s with the defaults given above. */
+XR_API void xr_settings_default(struct xr_settings *s);
+
+/*
+ * Check the settings, open the host and start the workers; nothing is read from fd and the domain
+ * is not changed. With worker processes, call this before the process starts threads, or accept
+ * threads. *out is NULL on failure. err may be NULL.
+ */
+XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_error *err);
+
+/*
+ * Restore: returns when the domain is complete and every mapping of it is gone, or at the first
+ * failure, with all threads joined, all workers gone and all mappings removed. On a regular file
+ * fd's offset is then behind the END record (on failure: behind the last record consumed); from a
+ * pipe or socket not one byte behind it has been taken. A failed restore leaves a domain that can
+ * only be destroyed. May be called once per handle. res and err may be NULL.
+ */
+XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err);
+
+/* Ask a running (or not yet running) restore to stop; xr_run() returns -ECANCELED in under 100 ms.
+ * From any thread, and from signal handlers. */
+XR_API void xr_cancel(struct xr_restore *r);
+
+/* Free everything and set *r to NULL. Not while xr_run() runs. */
+XR_API void xr_close(struct xr_restore **r);
+
+/* A stable lower-case name, for logs and JSON. */
+XR_API const char *xr_stage_name(enum xr_stage stage);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
