@@ -35,7 +35,7 @@ XL_MAGIC = b"Xen saved domain, xl format\n \x00 \r"
 LIBVIRT_MAGIC = b"libvirt-xml\n \x00 \r"
 PFN_MASK = (1 << 52) - 1
 PARAM_STORE, PARAM_CONSOLE, PARAMS_CLEARED = 1, 17, (1, 5, 6, 17)
-END, PAGE_DATA, HVM_PARAMS = 0x0, 0x1, 0xA
+END, PAGE_DATA, HVM_PARAMS, VERIFY = 0x0, 0x1, 0xA, 0xD
 RAM = {0x0, 0x1, 0x2, 0x3, 0x4, 0x9, 0xA, 0xB, 0xC, 0xE}
 NO_RAM = {0xD, 0xF}
 XALLOC = 0xE
@@ -145,6 +145,7 @@ class Guest:
         self.highest = -1
         self.with_data = 0
         self.passes, self.last_first = 1, -1
+        self.verify = False  # contents are for comparing then
 
     def take_pages(self, pages):
         first = pages[0][0]
@@ -155,10 +156,9 @@ class Guest:
             if kind in NO_RAM:
                 self.pages.pop(pfn, None)
                 continue
-            if contents is None:
+            self.with_data += contents is not None
+            if contents is None or self.verify:
                 contents = self.pages.get(pfn, (kind, None))[1]
-            else:
-                self.with_data += 1
             self.pages[pfn] = (kind, contents)
 
     def take_params(self, params):
@@ -194,6 +194,8 @@ def manifest(name, src):
             guest.take_pages(page_data(body))
         elif record == HVM_PARAMS:
             guest.take_params(hvm_params(body))
+        elif record == VERIFY:
+            guest.verify = True
     if kind == 2:
         line["store_gfn"] = guest.params.get(PARAM_STORE)
         line["console_gfn"] = guest.params.get(PARAM_CONSOLE)
