@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,9 +33,20 @@ static void unlock(struct guest_state *s)
 	__atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
 }
 
+/* A zombie has no memory any more: it only waits for a parent that may take its time. */
 static bool exists(pid_t pid)
 {
-	return kill(pid, 0) == 0 || errno != ESRCH;
+	char path[32], state = 'Z';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'Z';
+	fclose(f);
+	return state != 'Z' && state != 'X';
 }
 
 static void note_pid(struct guest_state *s, pid_t pid)
@@ -102,7 +114,7 @@ static bool note_mapping(struct guest_state *s, void *addr, size_t n, const uint
 	for (unsigned int i = 0; !done && i < GUEST_MAPPINGS; i++) {
 		struct guest_mapping *g = &s->mapping[i];
 
-		if (g->pid && exists(g->pid))
+		if (g->pid == getpid() || (g->pid && exists(g->pid)))
 			continue;
 		g->pid = getpid();
 		g->addr = addr;
@@ -230,7 +242,7 @@ unsigned int guest_mapped(struct guest *g, int64_t gfn)
 	for (unsigned int i = 0; i < GUEST_MAPPINGS; i++) {
 		const struct guest_mapping *m = &g->state->mapping[i];
 
-		live += m->pid && holds(m, gfn) && exists(m->pid);
+		live += m->pid && holds(m, gfn) && (m->pid == getpid() || exists(m->pid));
 	}
 	unlock(g->state);
 	return live;
