@@ -48,7 +48,8 @@ static struct restored restore(const struct xr_gen_options *o, enum feed_kind ki
 	struct xr_settings s;
 	struct xr_error err;
 	struct restored r;
-	struct feed f = fed(generated(o, &r.sum), r.sum.bytes, kind);
+	int file = generated(o, &r.sum);
+	struct feed f = fed(file, r.sum.bytes, kind);
 	int rc;
 
 	xr_model_settings_default(&set);
