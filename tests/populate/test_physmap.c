@@ -399,6 +399,63 @@ Test(extents, refused_gigabytes_become_2m)
 	rig_close(&r);
 }
 
+/* In a later pass, a region that is known to lose a page again is not asked for in one extent. */
+Test(extents, not_where_a_hole_is_known_to_come)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0, 1024, XTAB);
+	script_range(&r.s, 512, 1024, RAM);
+	script_say(&r.s, 700, XTAB);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.calls_of[9], 0);
+	rig_close(&r);
+}
+
+/* A 1G extent may come due again while 2M ones of its region are queued. */
+Test(extents, a_gigabyte_is_not_laid_over_queued_regions)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG, 60 * (uint64_t)GIG);
+	r.f.max_order = 9;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	for (uint64_t gig = 1; gig <= 50; gig++) {
+		uint64_t pfns[] = { gig * GIG, gig * GIG + 512 };
+
+		if (r.f.calls_of[18] == 4)
+			r.f.max_order = 18;
+		cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, gig == 7 ? 1 : 2, &r.err), 0);
+		cr_assert_eq(fake_faults(&r.f), 0, "gigabyte %lu", gig);
+	}
+	cr_assert_gt(r.f.extents_of[18], 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+Test(extents, one_gigabyte_on_the_first_touch)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_SPECULATIVE, 18);
+	script_range(&r.s, GIG, GIG + 5000, RAM);
+	script_range(&r.s, GIG + 5000, GIG + 6000, XTAB);
+	script_range(&r.s, GIG + 6000, 2 * GIG, RAM);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.populate_calls, 1);
+	cr_assert_eq(r.f.extents_of[18], 1);
+	cr_assert_eq(rig_stats(&r).whole_1g, 0);
+	cr_assert_eq(rig_stats(&r).whole_2m, 512 - 3);
+	cr_assert_leq(r.f.release_calls, 4);
+	rig_close(&r);
+}
+
 /* Too little room for another 1G extent is no reason to ask for 2M ones singly. */
 Test(extents, near_the_limit_in_batches)
 {
