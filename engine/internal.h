@@ -54,6 +54,7 @@ struct xr_restore {
 	uint64_t begun, next_progress; /* ns */
 	uint64_t starved;	       /* ns the pump waited for items */
 	uint64_t bytes, records, pages_received;
+	uint64_t live; /* pages handed on for good; with an index, known before */
 	unsigned int pass;
 	uint64_t other_calls;
 };

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Items held back so that populate sees what follows: more than a 2M region in small records. */
@@ -51,6 +52,7 @@ static struct xr_item *pop(struct pump *p)
 static void report_progress(struct xr_restore *r)
 {
 	const struct xr_callbacks *cb = &r->set.callbacks;
+	const struct xr_stream_info *in = xr_stream_info(r->stream);
 	struct xr_progress pr = { 0 };
 	struct xr_copy_stats cs;
 	uint64_t now;
@@ -67,7 +69,7 @@ static void report_progress(struct xr_restore *r)
 	pr.pass = r->pass;
 	pr.seconds = (double)(now - r->begun) / 1e9;
 	if (r->index) {
-		pr.bytes_total = r->index->end_offset - xr_stream_info(r->stream)->libxc_offset;
+		pr.bytes_total = r->index->end_offset - in->start_offset - in->libxc_offset;
 		pr.pages_total = r->index->live_pages;
 	}
 	cb->progress(&pr, r->set.opaque);
@@ -215,6 +217,8 @@ static int write_alone(struct pump *p, const struct xr_item *it, struct xr_error
 	size_t n = select_entries(p, it);
 	int rc = 0;
 
+	r->live += n;
+
 	if (r->index && n) {
 		rc = xr_physmap_ensure(r->pm, &it->where, p->pfns, n, err);
 		if (!rc && it->pass > 1)
@@ -262,7 +266,8 @@ static int do_control(struct pump *p, struct xr_item *it, struct xr_error *err)
 
 static void account(struct xr_restore *r, const struct xr_item *it)
 {
-	const uint64_t begin = xr_stream_info(r->stream)->libxc_offset;
+	const struct xr_stream_info *in = xr_stream_info(r->stream);
+	const uint64_t begin = in->start_offset + in->libxc_offset;
 
 	if (it->kind == XR_ITEM_ERROR)
 		return;
@@ -324,16 +329,12 @@ static void drop_queue(struct pump *p)
 /* What an index promised and the second reading did not bring was changed in between. */
 static int check_index(struct xr_restore *r, struct xr_error *err)
 {
-	uint64_t pfn;
-
-	if (!r->index)
+	if (!r->index || r->live == r->index->live_pages)
 		return 0;
-	pfn = xr_pfnset_next(r->index->later, 0, false);
-	if (pfn == XR_PFN_LIMIT)
-		return 0;
-	return xr_fail(err, -EBADMSG, XR_STAGE_STREAM, NULL, pfn,
-		       "the file changed while it was read: contents that its index listed are "
-		       "gone");
+	return xr_fail(err, -EBADMSG, XR_STAGE_STREAM, NULL, XR_NO_PFN,
+		       "the file changed while it was read: it held %" PRIu64
+		       " pages to restore, then %" PRIu64,
+		       r->index->live_pages, r->live);
 }
 
 int xr_pump(struct xr_restore *r, struct xr_error *err)

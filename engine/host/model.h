@@ -37,7 +37,7 @@ struct xr_model_settings {
 	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
 	bool pv;		/* false */
 	uint32_t max_vcpu_id;	/* 0 */
-	bool without_memory;	/* accounting only: no frame has contents, map fails with -ENOSYS */
+	bool without_memory;	/* accounting only: no frame has contents, mappings are scratch */
 	bool no_huge;		/* don't try for huge pages */
 	unsigned int max_order; /* 18; larger extents get a short count */
 };

@@ -462,6 +462,22 @@ static void forget(struct mapper *mp, uint32_t map)
 	drop_mapping(mp->m, map);
 }
 
+/* Without memory a mapping is scratch: what is written there is nobody's. */
+static void *map_scratch(struct xr_model *m, size_t n, const uint64_t *gfns, int *err)
+{
+	void *addr = mmap(NULL, n * XR_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int order;
+
+	if (addr == MAP_FAILED)
+		return NULL;
+	model_lock(m);
+	for (size_t i = 0; i < n; i++)
+		err[i] = model_p2m_get_locked(m, gfns[i], &order) == NO_FRAME ? -EINVAL : 0;
+	model_unlock(m);
+	return addr;
+}
+
 static void *map_frames(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err,
 			size_t most)
 {
@@ -480,15 +496,15 @@ static void *map_frames(struct xr_mapper *mapper, size_t n, const uint64_t *gfns
 		rc = bad;
 	else if (!n || n > most)
 		rc = -EINVAL;
-	else if (m->s->set.without_memory)
-		rc = -ENOSYS;
-	else if (!(map = take_frames(mp, n, gfns, err, bad)))
+	else if (!m->s->set.without_memory && !(map = take_frames(mp, n, gfns, err, bad)))
 		rc = -ENOMEM;
 	model_unlock(m);
 	if (rc) {
 		errno = -rc;
 		return NULL;
 	}
+	if (m->s->set.without_memory)
+		return map_scratch(m, n, gfns, err);
 	addr = map_node(m, map, err);
 	if (!addr) {
 		rc = errno;
@@ -522,11 +538,14 @@ int model_unmap(struct xr_mapper *mapper, void *addr, size_t n)
 	model_lock(m);
 	link = find_mapping(mp, addr);
 	map = link ? *link : 0;
-	if (!model_begin_locked(m, XR_CALL_UNMAP, 0, &rc) && (!map || m->node[map].count != n))
+	if (!model_begin_locked(m, XR_CALL_UNMAP, 0, &rc) && !m->s->set.without_memory &&
+	    (!map || m->node[map].count != n))
 		rc = -EINVAL;
 	model_unlock(m);
 	if (rc)
 		return rc;
+	if (!map)
+		return munmap(addr, n * XR_PAGE_SIZE) ? -errno : 0;
 	unmap_node(&m->node[map]);
 	model_lock(m);
 	forget(mp, map);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Runs the sample in README on a real stream: zstd on one end of a pipe, the sample on the other. */
+/* Runs the sample in README on a real stream: zstd on one end of a pipe, the sample on the other.
+ */
 #include <stdio.h>
 #include <unistd.h>
 #include <xenrestore.h>
