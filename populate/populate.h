@@ -71,8 +71,10 @@ int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const
 		      size_t n, struct xr_error *err);
 
 /*
- * A step of work ahead of the data, small enough to look for input after it (some 2 MiB; a 1G
- * extent where one is due). 1: did something; 0: nothing to do now; negative: error.
+ * A step of work ahead of the data, small enough to look for input after it: with a foreseen set
+ * 16 2M extents, 1024 4K frames or one 1G extent, else 4 regions that the first pass will probably
+ * reach next (so call it when no chunk is queued). 1: did something; 0: nothing to do now;
+ * negative: error.
  */
 int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err);
 

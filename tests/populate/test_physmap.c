@@ -256,6 +256,41 @@ Test(ahead, not_past_the_first_pass)
 	rig_close(&r);
 }
 
+Test(ahead, not_where_the_first_pass_is_known_to_end)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 612, RAM);
+	script_range(&r.s, 512, 612, RAM);
+	r.cfg.ahead_pages = 8192;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, 1), 0);
+	cr_assert_eq(r.f.calls_of[9], 0);
+	cr_assert_eq(rig_apply(&r, 1), 0);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
+/* A chunk was announced, a region decided by it, but the stream ended. */
+Test(failure, a_chunk_that_never_comes)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 1024, RAM);
+	r.chunk = 256;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, 1), 0);
+	cr_assert_eq(r.f.tot_pages, 512);
+	cr_assert_eq(rig_stats(&r).due, 256);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 256);
+	cr_assert_eq(fake_faults(&r.f), 0);
+	rig_close(&r);
+}
+
 Test(failure, the_call_itself)
 {
 	struct rig r;
@@ -411,6 +446,41 @@ Test(extents, not_where_a_hole_is_known_to_come)
 	cr_assert_eq(rig_run(&r), 0);
 	rig_check(&r);
 	cr_assert_eq(r.f.calls_of[9], 0);
+	rig_close(&r);
+}
+
+/* Order matters to nobody once the first pass is over. */
+Test(extents, from_interleaved_pfns)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0, 1024, XTAB);
+	for (uint64_t i = 0; i < 1024; i++)
+		script_say(&r.s, i * 769 % 1024, RAM);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.extents_of[9], 2);
+	cr_assert_eq(r.f.populate_calls, 1);
+	rig_close(&r);
+}
+
+/* The rest of an extent that is due only after others went must not starve those before it. */
+Test(extents, due_frames_give_way)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 2048, 3072, RAM);
+	script_range(&r.s, 512, 624, RAM);
+	script_range(&r.s, 1600, 2000, RAM); /* the limit is reached */
+	script_range(&r.s, 2048, 2560, XTAB);
+	script_range(&r.s, 624, 1024, RAM);
+	r.chunk = 512;
+	r.f.max_pages = 1536;
+	cr_assert_eq(r.s.peak, 1536);
+	cr_assert_eq(rig_run(&r), 0, "%s", r.err.text);
+	rig_check(&r);
 	rig_close(&r);
 }
 

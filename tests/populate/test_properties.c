@@ -93,7 +93,13 @@ static void say_later_pass(struct history *h)
 {
 	uint64_t span = h->regions * 512, pfn = h->base + rnd(span);
 
-	switch (rnd(5)) {
+	switch (rnd(6)) {
+	case 4: /* two regions, interleaved */
+		pfn &= ~511ull;
+		for (unsigned int i = 0; i < 1024; i++)
+			if (pfn + i * 769 % 1024 < h->base + span)
+				script_say(&h->s, pfn + i * 769 % 1024, RAM);
+		break;
 	case 0: /* few dirty pages */
 		for (pfn = h->base + rnd(100); pfn < h->base + span; pfn += 1 + rnd(700))
 			script_say(&h->s, pfn, rnd(5) ? RAM : hole_type());
