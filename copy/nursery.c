@@ -4,7 +4,9 @@
 #include "copy/crew.h"
 #include "copy/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,9 +15,9 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Workers of a lane that left and are not gone yet: more would only pile up mappings. */
@@ -217,12 +219,46 @@ static pid_t clone_silently(int *pidfd)
 	return (pid_t)syscall(SYS_clone, CLONE_PIDFD, NULL, pidfd, NULL, 0);
 }
 
+/* Threads of the program. Not io_uring's own (iou-wrk-..., iou-sqp-...): they are the kernel's,
+ * hold no lock that a fork could tear, and stay a while after their ring is closed. -1: not known.
+ */
+static int count_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		return -1;
+	while ((e = readdir(d))) {
+		char path[sizeof(e->d_name) + 8], comm[4] = "";
+		int fd;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/comm", e->d_name);
+		fd = openat(dirfd(d), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue; /* it has ended meanwhile */
+		if (read(fd, comm, sizeof(comm)) < 0 || memcmp(comm, "iou-", sizeof(comm)) != 0)
+			n++;
+		close(fd);
+	}
+	closedir(d);
+	return n;
+}
+
+/* A thread that was joined is still listed until the kernel is done with it: look again. */
 bool xr_nursery_possible(void)
 {
-	struct stat st;
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	int n = count_threads();
 
-	/* Two links, and one for each thread. */
-	return stat("/proc/self/task", &st) == 0 && st.st_nlink == 3;
+	for (int again = 0; n > 1 && again < 20; again++) {
+		nanosleep(&moment, NULL);
+		n = count_threads();
+	}
+	return n == 1;
 }
 
 static int start_failed(const char *what, struct xr_error *err)
