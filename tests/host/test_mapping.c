@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 uint64_t smaps_kb(const void *p, size_t bytes, const char *field)
 {
@@ -221,6 +222,27 @@ Test(mapping, has_small_entries_made_at_map_time)
 	rig_close(&r);
 }
 
+/* Each mapping takes 1025 pages of addresses, so that their places walk through every phase. */
+Test(mapping, is_never_huge_wherever_it_lies)
+{
+	struct rig r = rig(8 * PAGES_2M);
+	unsigned char *p[PAGES_2M];
+	uintptr_t low = UINTPTR_MAX, high = 0;
+
+	cr_assert_eq(populate(&r, 9, 0), 1);
+	cr_assert_eq(populate(&r, 9, 512), 1);
+	for (size_t i = 0; i < PAGES_2M; i++) {
+		p[i] = map_row(&r, 0, 1023);
+		low = (uintptr_t)p[i] < low ? (uintptr_t)p[i] : low;
+		high = (uintptr_t)p[i] > high ? (uintptr_t)p[i] : high;
+	}
+	cr_assert_eq(smaps_kb((void *)low, high - low + 1023 * XR_PAGE_SIZE, "ShmemPmdMapped:"), 0);
+	for (size_t i = 0; i < PAGES_2M; i++)
+		cr_assert_eq(unmap(&r, p[i], 1023), 0);
+	cr_assert_eq(stats(&r).live_mappings, 0);
+	rig_close(&r);
+}
+
 /* The size of the page at the start of a backing file: map it in phase and look. */
 static bool file_has_huge_page(int fd)
 {
@@ -322,8 +344,9 @@ static pid_t mapping_child(struct rig *r, uint64_t gfn, size_t n)
 	cr_assert_eq(pipe(fd), 0);
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		ok = child_maps(r, gfn, n);
-		if (write(fd[1], &ok, 1) == 1)
+		if (write(fd[1], &ok, 1) == 1 && ok)
 			pause();
 		_exit(1);
 	}
@@ -419,6 +442,8 @@ Test(mapping, a_kill_at_any_moment_leaves_nothing, .timeout = 60)
 		uint64_t g[64];
 		int err[64];
 
+		if (pid == 0)
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (uint64_t k = 0; k < 64; k++)
 			g[k] = k * 7 % 64;
 		while (pid == 0) {
