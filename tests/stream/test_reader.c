@@ -98,7 +98,7 @@ Test(reader, every_errno_at_every_byte)
 	uint64_t log = 0;
 
 	sample_make(&b, SAMPLE_HVM3, XR_EMIT_LIBXL, 9);
-	for (size_t at = 0; at < b.end_offset; at += at < 600 ? 1 : 23) {
+	for (size_t at = 0; at < b.end_offset; at += at < 600 ? 1 : 97) {
 		for (size_t c = 0; c < sizeof(codes) / sizeof(codes[0]); c++) {
 			const bool passes = codes[c] == -EINTR || codes[c] == -EAGAIN;
 			struct fake_io io = fake_for(&b);
@@ -187,7 +187,7 @@ Test(reader, reads_ahead_of_a_file_change_nothing)
 		memcpy(bytes + i, (uint64_t[]){ rng_next(&r) }, 8);
 	if (seed)
 		one_random_walk(seed, bytes, n);
-	for (seed = 1; seed < 300; seed++)
+	for (seed = 1; seed < 150; seed++)
 		one_random_walk(seed, bytes, n);
 	free(bytes);
 }

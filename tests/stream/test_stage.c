@@ -82,7 +82,7 @@ Test(stage, all_kinds_of_fd_give_the_same_items)
 {
 	const uint64_t given = sample_seed(0);
 
-	for (uint64_t seed = given ? given : 1; seed < (given ? given + 1 : 80); seed++)
+	for (uint64_t seed = given ? given : 1; seed < (given ? given + 1 : 40); seed++)
 		one_seed(seed);
 }
 
@@ -91,7 +91,7 @@ Test(stage, damage_always_ends_in_one_item)
 {
 	const uint64_t given = sample_seed(0);
 
-	for (uint64_t seed = given ? given : 1; seed < (given ? given + 1 : 100); seed++) {
+	for (uint64_t seed = given ? given : 1; seed < (given ? given + 1 : 60); seed++) {
 		struct rng g = rng_seed(seed);
 		struct random_options o;
 		struct random_stream r;
@@ -378,7 +378,7 @@ Test(stage, close_at_any_time)
 		builder_tsc(&b);
 	}
 	builder_end(&b, false, 0);
-	for (unsigned int i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < 60; i++) {
 		struct xr_bufpool *pool = xr_bufpool_create(1 + i % 5, 4096);
 		struct xr_stream *s;
 		struct xr_error e;
