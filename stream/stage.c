@@ -222,6 +222,8 @@ void xr_stream_release(struct xr_stream *s, struct xr_item *item)
 {
 	free(item->body);
 	item->body = NULL;
+	if (item->kind == XR_ITEM_CONTROL)
+		__atomic_fetch_sub(&s->control_bytes, item->length, __ATOMIC_RELEASE);
 	if (item == &s->items[XR_STAGE_ITEMS])
 		return;
 	xr_ring_push(s->idle, (uint64_t)(item - s->items));

@@ -61,6 +61,7 @@ struct xr_stream {
 	struct xr_error error;
 	uint64_t started;		  /* xr_now() */
 	uint64_t ended, starved, blocked; /* atomic; ns */
+	uint64_t control_bytes;		  /* atomic; bodies with the consumer, or on their way */
 };
 
 /* As xr_stream_open(), reading through ops and io, which it takes over. For tests. */

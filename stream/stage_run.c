@@ -93,12 +93,36 @@ void xr_stage_push(struct xr_stream *s, struct xr_item *item)
 	xr_event_signal(&s->pushed);
 }
 
+/* Bodies that wait to be handled take no more than one of the largest would. */
+static int wait_for_control_room(struct xr_stream *s, uint32_t length)
+{
+	uint64_t since = 0;
+
+	for (;;) {
+		const uint32_t seen = xr_event_value(&s->released);
+		const uint64_t held = __atomic_load_n(&s->control_bytes, __ATOMIC_ACQUIRE);
+
+		if (!held || held + length <= XR_CONTROL_MAX)
+			break;
+		if (!since)
+			since = xr_now();
+		if (stopped(s))
+			return fail_stopped(s);
+		xr_event_wait(&s->released, seen, XR_STAGE_TICK_MS);
+	}
+	note_waits(s, since);
+	return 0;
+}
+
 static int send_control(struct xr_stream *s, struct xr_record rec)
 {
 	struct xr_item *item;
 	void *body;
 	int rc;
 
+	rc = wait_for_control_room(s, rec.length);
+	if (rc)
+		return rc;
 	rc = xr_frame_body(&s->frame, &body);
 	if (rc)
 		return rc;
@@ -110,6 +134,7 @@ static int send_control(struct xr_stream *s, struct xr_record rec)
 	s->verify |= rec.where.type == XR_REC_VERIFY;
 	item->body = body;
 	item->length = rec.length;
+	__atomic_fetch_add(&s->control_bytes, rec.length, __ATOMIC_RELAXED);
 	xr_stage_push(s, item);
 	return 0;
 }

@@ -174,6 +174,44 @@ Test(stage, records_of_any_length_in_bounded_memory)
 	}
 }
 
+/* Contexts of 12 MiB, more than 16 MiB together: the second is not read while the first is held. */
+Test(stage, control_bodies_that_wait_are_bounded_together)
+{
+	const uint32_t length = 12 << 20;
+	struct xr_stream_config cfg = { .max_pfn = 1000, .layer = XR_LAYER_AUTO };
+	void *body = calloc(1, length);
+	struct xr_stream *s;
+	struct xr_item *it;
+	struct builder b;
+	struct feed f;
+
+	builder_begin(&b, XR_EMIT_BARE, 3, false);
+	builder_static(&b, false, false);
+	for (int i = 0; i < 3; i++)
+		builder_record(&b, XR_EMIT_HVM_CONTEXT, body, length);
+	builder_end(&b, false, 0);
+	cr_assert_eq(feed_open(&f, FEED_FILE, builder_data(&b), builder_size(&b), 1), 0);
+	cfg.fd = f.fd;
+	cr_assert_eq(xr_stream_open(&s, &cfg, -1, NULL), 0);
+	cr_assert_eq(xr_stream_start(s, NULL, NULL), 0);
+	it = xr_stream_next(s, 10000);
+	cr_assert_eq(it->where.type, XR_EMIT_STATIC_DATA_END);
+	xr_stream_release(s, it);
+	for (int i = 0; i < 3; i++) {
+		it = xr_stream_next(s, 10000);
+		cr_assert_eq(it->where.type, XR_EMIT_HVM_CONTEXT);
+		cr_expect(i == 2 || !xr_stream_next(s, 100));
+		xr_stream_release(s, it);
+	}
+	it = xr_stream_next(s, 10000);
+	cr_expect_eq(it->kind, XR_ITEM_END);
+	xr_stream_release(s, it);
+	xr_stream_close(&s);
+	feed_close(&f);
+	builder_free(&b);
+	free(body);
+}
+
 Test(stage, version_2_has_its_static_end_inferred)
 {
 	static const char *const orders[] = { "P", "tP", "" };
