@@ -14,9 +14,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <xen/xen.h>
 #include <xen/memory.h>
 #include <xen/sys/privcmd.h>
+#include <xen/xen.h>
 
 enum {
 	HYPERCALLS, /* all of them, the two below included */
@@ -65,24 +65,32 @@ __attribute__((constructor)) static void start(void)
 	close(fd);
 }
 
-static void count_hypercall(const privcmd_hypercall_t *call)
+static void count_memory_op(unsigned long cmd, const xen_memory_reservation_t *r)
 {
-	const xen_memory_reservation_t *r = (const void *)(uintptr_t)call->arg[1];
-	unsigned int cmd = call->arg[0] & 0x3f;
-
-	add(HYPERCALLS, 1);
-	if (call->op != __HYPERVISOR_memory_op)
-		return;
-	if (cmd == XENMEM_populate_physmap) {
+	if ((cmd & 0x3f) == XENMEM_populate_physmap) {
 		add(POPULATE, 1);
 		add(r->extent_order == 0   ? POPULATED_4K
 		    : r->extent_order == 9 ? POPULATED_2M
 					   : POPULATED_1G,
 		    r->nr_extents);
-	} else if (cmd == XENMEM_decrease_reservation) {
+	} else if ((cmd & 0x3f) == XENMEM_decrease_reservation) {
 		add(RELEASE, 1);
 		add(RELEASED, r->nr_extents << r->extent_order);
 	}
+}
+
+/* libxenctrl wraps memory operations in a multicall of one, for a long result. */
+static void count_hypercall(const privcmd_hypercall_t *call)
+{
+	const multicall_entry_t *entry = (const void *)(uintptr_t)call->arg[0];
+
+	add(HYPERCALLS, 1);
+	if (call->op == __HYPERVISOR_memory_op)
+		count_memory_op(call->arg[0], (const void *)(uintptr_t)call->arg[1]);
+	for (unsigned int i = 0; call->op == __HYPERVISOR_multicall && i < call->arg[1]; i++)
+		if (entry[i].op == __HYPERVISOR_memory_op)
+			count_memory_op(entry[i].args[0],
+					(const void *)(uintptr_t)entry[i].args[1]);
 }
 
 static void count_map(void *addr, uint64_t pages)
@@ -104,20 +112,18 @@ int ioctl(int fd, unsigned long request, ...)
 {
 	va_list args;
 	void *arg;
-	int ret;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	ret = real_ioctl(fd, request, arg);
 	if (request == IOCTL_PRIVCMD_HYPERCALL) {
-		count_hypercall(arg);
+		count_hypercall(arg); /* before: Xen writes into what it is handed */
 	} else if (request == IOCTL_PRIVCMD_MMAPBATCH_V2) {
 		const privcmd_mmapbatch_v2_t *m = arg;
 
 		count_map((void *)(uintptr_t)m->addr, m->num);
 	}
-	return ret;
+	return real_ioctl(fd, request, arg);
 }
 
 int munmap(void *addr, size_t length)

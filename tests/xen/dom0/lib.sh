@@ -28,6 +28,9 @@ lab_config() {
 		[ -z "$ramdisk" ] || printf 'ramdisk = "%s"\n' $ramdisk
 		[ $type != hvm ] || printf 'vnc = 0\nsdl = 0\nvga = "none"\nserial = "none"\n'
 		printf 'cmdline = "%s%s"\n' "${ramdisk:+console=hvc0 quiet }" "$args"
+		# libxl gives a page per MiB; log-dirty mode and a p2m of 4K pages need more in a tiny guest,
+		# which otherwise hangs in a migration
+		[ $kernel != /lab/boot/tiny ] || echo 'shadow_memory = 2'
 		printf 'on_crash = "destroy"\non_reboot = "destroy"\n'
 		for line; do printf '%s\n' "$line"; done
 	} >"/tmp/$name.cfg"

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xen/xen.h>
 #include <xen/trace.h>
+#include <xen/xen.h>
 
 #define MAX_GFN (1ul << 24)
 #define NO_MFN (~0ull)

@@ -64,8 +64,9 @@ static bool has_data(uint64_t entry)
 /* Skip xl's header and libxl's, up to the libxc image (restored from LIBXC_CONTEXT). */
 static bool find_start(struct stream *s)
 {
-	static const uint8_t marker[] = { 255, 255, 255, 255, 255, 255, 255, 255,
-					  'X', 'E', 'N', 'F' };
+	static const uint8_t marker[] = {
+		255, 255, 255, 255, 255, 255, 255, 255, 'X', 'E', 'N', 'F'
+	};
 	size_t at;
 
 	if (s->size < 48 || memcmp(s->data, "Xen saved domain, xl format", 27))

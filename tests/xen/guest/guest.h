@@ -60,9 +60,9 @@ void memory_check_some(unsigned int n);
 void memory_check_all(void);
 
 struct memory_count {
-	unsigned int pages; /* that hold the pattern */
-	unsigned int holes; /* that we gave back */
-	unsigned int bad;   /* found wrong so far */
+	unsigned int pages;	   /* that hold the pattern */
+	unsigned int holes;	   /* that we gave back */
+	unsigned int bad;	   /* found wrong so far */
 	unsigned int filled_holes; /* holes that had memory in them when last verified */
 };
 extern struct memory_count memory;

@@ -8,6 +8,7 @@
 #define MAGIC 0x58524547u
 #define STRIDE 0x9e3779b9u
 #define BATCH 128u
+#define SPECIAL 64u /* at least as many as the frames that Xen counts beside those in the map */
 #define NAMED 16u /* bad pages that are named one by one */
 
 /* Per page: 0 not ours, HOLE, else the generation of its contents. */
@@ -154,11 +155,11 @@ static void take_out_range(unsigned int first, unsigned int n)
 /* Holes of every shape that matters to a restorer that allocates 2M at a time. */
 static void make_holes(void)
 {
-	take_out_range(3 * REGION, REGION);	      /* a whole region */
-	take_out(batch, 5 * REGION, REGION / 16, 16); /* sprinkled */
-	take_out(batch, 7 * REGION, 1, 1);	      /* the first page */
+	take_out_range(3 * REGION, REGION);		/* a whole region */
+	take_out(batch, 5 * REGION, REGION / 16, 16);	/* sprinkled */
+	take_out(batch, 7 * REGION, 1, 1);		/* the first page */
 	take_out(batch, 9 * REGION + REGION - 1, 1, 1); /* the last page */
-	take_out_range(11 * REGION, REGION / 2);      /* the first half */
+	take_out_range(11 * REGION, REGION / 2);	/* the first half */
 	if (end_pfn > REGION)
 		take_out_range(end_pfn - 33, 33); /* the end of memory */
 }
@@ -175,10 +176,12 @@ static unsigned int sum_image(void)
 
 void memory_fill(unsigned int target, bool holes)
 {
-	unsigned int n;
+	unsigned int n, in = memory.pages + (unsigned int)(image_end - image_start) / PAGE;
 
-	if (target < memory.pages)
-		take_out_range(end_pfn - (memory.pages - target), memory.pages - target);
+	if (target < in) {
+		n = in - target + SPECIAL;
+		take_out_range(end_pfn - n, n);
+	}
 	if (holes)
 		make_holes();
 	for (unsigned int pfn = 0; pfn < end_pfn; pfn++)

@@ -93,7 +93,8 @@ int main(void)
 	pages = option(cmdline, "fill", 32) << 8;
 	dirty = option(cmdline, "dirty", 64);
 	ms = option(cmdline, "tick", 300);
-	memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	generation = calloc(pages, sizeof(*generation));
 	if (memory == MAP_FAILED || !generation) {
 		printf("BAD start: no memory\n");
