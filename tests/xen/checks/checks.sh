@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The checks. Sourced after frame.sh. $1 is the name of a helper: stock or ours.
+
+# save_tiny HELPER NAME [MIB [CMDLINE [XL-LINE...]]]: a saved tiny guest in /tmp/NAME.save
+save_tiny() {
+	local helper=$1 name=$2 mib=${3:-32} args=${4:-}
+	shift $(($# < 4 ? $# : 4))
+	lab_create "$name" tiny "$mib" "$args" "$@" || why "cannot start a guest" || return 1
+	save "$helper" "$name"
+}
+
+# save HELPER NAME: the guest at hand; look at its console from here on
+save() {
+	local start
+	start=$(now)
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl save "$2" "/tmp/$2.save" >/tmp/save.log 2>&1 ||
+		why "xl save failed: $(tail -1 /tmp/save.log)" || return 1
+	echo "saved after $(since "$start")s"
+	guest_mark "$2"
+}
+
+check_tiny_restore() {
+	save_tiny "$1" t || return 1
+	traced_restore "$1" t /tmp/t.save || return 1
+	sleep 1
+	! guest_says . >/dev/null || why "a paused guest ran" || return 1
+	xl unpause t
+	tiny_verified
+}
+
+# Without -p the guest must run by itself.
+check_tiny_unpaused() {
+	save_tiny "$1" t || return 1
+	restore "$1" /tmp/t.save
+	[ $RC = 0 ] || why "xl restore: status $RC: $(first_error)" || return 1
+	figures
+	[ "$(word paused "$(xr-lab dom "$(domid_of t)")")" = 0 ] || why "left paused" || return 1
+	tiny_verified
+}
+
+# A checkpoint: the guest goes on in its own domain, and the file restores too.
+check_tiny_checkpoint() {
+	lab_create t tiny 32 "" || why "cannot start a guest" || return 1
+	guest_mark t
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl save -c t /tmp/t.save >/tmp/save.log 2>&1 ||
+		why "xl save -c failed" || return 1
+	guest_wait 'the same domain' 30 || why "the guest did not go on" || return 1
+	tiny_verified || return 1
+	xl destroy t
+	guest_mark t
+	traced_restore "$1" t /tmp/t.save || return 1
+	xl unpause t
+	tiny_verified
+}
+
+# migrate HELPER NAME: live, to ourselves, what the sender says kept in /tmp/NAME.stream
+migrate() {
+	local start
+	cat >/tmp/recv.sh <<-END
+		#!/bin/busybox sh
+		xr-lab tee /tmp/$2.stream | xl migrate-receive -p
+	END
+	chmod +x /tmp/recv.sh
+	dd if=/dev/zero of=/tmp/count bs=88 count=1 2>/dev/null
+	: >/tmp/helper.pids
+	trace_start
+	start=$(now)
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 timeout -s KILL "$(limit 180)" \
+		xl migrate -s "" "$2" /tmp/recv.sh >/tmp/xl.log 2>&1
+	RC=$?
+	WALL=$(since "$start")
+	trace_stop
+	tr '\r' '\n' </tmp/xl.log | grep -av '%'
+	[ $RC = 0 ] || why "xl migrate: status $RC: $(first_error)" || return 1
+	figures
+	GUEST_LOG=/var/log/xen/console/guest-$2--incoming.log # opened under that name
+	GUEST_LOG_POS=0
+}
+
+# live HELPER NAME TYPE MIB CMDLINE: a migration in several passes
+live() {
+	local helper=$1 name=$2 said
+	shift
+	rm -f "/var/log/xen/console/guest-$name--incoming.log"
+	lab_create "$@" || why "cannot start a guest" || return 1
+	migrate "$helper" "$name" || return 1
+	said=$(xr-lab stream "/tmp/$name.stream") || why "incomplete stream: $said" || return 1
+	fig "passes=$(word passes "$said") contents=$(word contents "$said")"
+	[ "$(word contents "$said")" -gt "$(word ever "$said")" ] ||
+		why "nothing was sent twice: the guest dirtied too little" || return 1
+	check_domain "$helper" "$name" "$said" || return 1
+	xl unpause "$name"
+}
+
+check_tiny_migrate() { live "$1" m tiny 32 "dirty=300 check=64 tick=50" && tiny_verified; }
+
+# Pages leave and come back while it migrates. Xen's saver may not notice that a page left, so what
+# counts is that the domain is what the stream says; holes that have memory again are a figure.
+check_tiny_balloon_migrate() {
+	local line
+	live "$1" b tiny 48 "dirty=200 check=64 tick=50 balloon=64" || return 1
+	guest_wait '^verified' 60 || why "the guest did not come back" || return 1
+	line=$(guest_says '^verified' | tail -1)
+	fig "filled-holes=$(word filled-holes "$line")"
+	[ "$(word bad "$line")" = 0 ] || why "$(guest_says '^BAD' | head -1)" || return 1
+	[ "$1" = stock ] || [ "$(word filled-holes "$line")" = 0 ] ||
+		echo "holes with memory: the stream did not say that they left"
+}
+
+check_linux_migrate() { live "$1" lm pvh 128 "fill=40 dirty=300 tick=100" && guest_goes_on; }
+
+# Proof that the guest notices: each kind of damage must be named, with the page, and nothing else.
+named() { # HELPER KIND EXPECTED PFN [OTHER]
+	local helper=$1 kind=$2 expected=$3
+	shift 3
+	cp /tmp/"${DAMAGE_FROM:-t.save}" /tmp/d.save
+	xr-lab damage /tmp/d.save "$kind" "$@" || why "cannot damage: $kind" || return 1
+	guest_mark t
+	restore "$helper" /tmp/d.save
+	[ $RC = 0 ] || why "xl restore: status $RC" || return 1
+	guest_wait '^verified' 60 || why "the guest did not come back" || return 1
+	guest_says '^BAD'
+	[ "$(guest_says '^BAD' | sort -u | wc -l)" = 1 ] && guest_says "^BAD $expected" >/dev/null ||
+		why "$kind of $1: the guest said: $(guest_says '^BAD' | head -1)" || return 1
+	fig "\"$(guest_says '^BAD' | head -1)\""
+	xl destroy t
+}
+
+check_damage_named() {
+	save_tiny "$1" t 32 "dirty=16" || return 1
+	named "$1" zero "page 0x805: missing" 0x805 &&
+		named "$1" flip "page 0x1234: damaged from byte 2048" 0x1234 &&
+		named "$1" copy "page 0x401: wrong, it is page 0x900" 0x401 0x900
+}
+
+# A stale page: an early pass's contents where the last pass's should be.
+check_stale_named() {
+	local pfn
+	live "$1" t tiny 32 "dirty=1500 check=16 tick=20" && tiny_verified || return 1
+	xl destroy t
+	for pfn in 0x805 0x806 0x807 0x808 0x809 0x80a 0x80b 0x80c; do
+		cp /tmp/t.stream /tmp/s.save
+		xr-lab damage /tmp/s.save stale $pfn || continue
+		DAMAGE_FROM=t.stream named "$1" stale "page $pfn: stale" $pfn
+		return
+	done
+	why "no page was sent twice"
+}
+
+check_truncated() {
+	local at size
+	save_tiny "$1" t || return 1
+	size=$(stat -c %s /tmp/t.save)
+	for at in $((size / 3)) $((size - 5000)); do
+		head -c $at /tmp/t.save >/tmp/cut.save
+		must_fail "$1" /tmp/cut.save || return 1
+	done
+}
+
+check_corrupted() {
+	local kind
+	save_tiny "$1" t || return 1
+	for kind in type length pfn; do
+		cp /tmp/t.save /tmp/c.save
+		xr-lab damage /tmp/c.save $kind 6 || why "cannot damage: $kind" || return 1
+		must_fail "$1" /tmp/c.save || return 1
+	done
+}
+
+# half_way HELPER FILE: start a restore of half a file, return when it has read that: xl in XL_PID,
+# the helper in HELPER_PID, who holds the other end of the pipe in FEED_PID
+half_way() {
+	local middle
+	middle=$(word middle "$(xr-lab stream "$2")")
+	rm -f /tmp/fed /tmp/in.fifo
+	mkfifo /tmp/in.fifo
+	: >/tmp/helper.pids
+	(
+		exec >/tmp/in.fifo
+		head -c "$middle" "$2"
+		touch /tmp/fed
+		exec sleep 1000
+	) &
+	FEED_PID=$!
+	echo $FEED_PID >/tmp/pids
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl restore -p /tmp/in.fifo >/tmp/xl.log 2>&1 &
+	XL_PID=$!
+	echo $XL_PID >>/tmp/pids
+	until_true 60 test -e /tmp/fed || why "the helper does not read" || return 1
+	sleep 1
+	HELPER_PID=$(tail -1 /tmp/helper.pids)
+	[ "$(word tot "$(xr-lab dom "$(domains)")")" -gt 256 ] || why "nothing was restored yet"
+}
+
+half_way_end() {
+	kill $FEED_PID
+	wait $FEED_PID
+}
+
+# xl must end with a failure while its stream stands still: the end of the stream is no help.
+xl_fails() {
+	# a zombie has no exe
+	until_true 30 test ! -e /proc/$XL_PID/exe || why "xl restore hangs" || return 1
+	! wait $XL_PID || why "xl restore took it for success" || return 1
+	cat /tmp/xl.log
+}
+
+# SIGTERM is how libxl aborts a restore; SIGKILL is what the kernel does without memory.
+killed_helper() { # HELPER SIGNAL
+	half_way "$1" /tmp/t.save || return 1
+	kill -"$2" "$HELPER_PID"
+	xl_fails && left_nothing || return 1
+	half_way_end
+}
+
+check_killed() {
+	save_tiny "$1" t && killed_helper "$1" TERM && killed_helper "$1" KILL
+}
+
+# One of the helper's worker processes dies: the restore must fail, and say so.
+check_killed_worker() {
+	local workers
+	save_tiny "$1" t || return 1
+	half_way "$1" /tmp/t.save || return 1
+	workers=$(awk -v p="$HELPER_PID" '$4 == p { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+	if [ -z "$workers" ]; then
+		half_way_end
+		why "the helper has no worker processes"
+		return 77
+	fi
+	kill -KILL $(echo "$workers" | head -1)
+	xl_fails || return 1
+	half_way_end
+	[ -n "$(first_error)" ] || why "no word from the helper on why" || return 1
+	fig "says \"$(first_error)\""
+	left_nothing
+}
+
+# xl itself dies: nobody destroys the domain, but the helper must not outlive it for ever, and once
+# the domain is destroyed no mapping of the helper's may keep its memory.
+check_killed_xl() {
+	local rc=0
+	save_tiny "$1" t || return 1
+	half_way "$1" /tmp/t.save || return 1
+	kill -KILL $XL_PID
+	wait $XL_PID
+	if ! until_true 10 no_helpers; then
+		fig "helper stays until its stream ends"
+		[ "$1" = stock ] || rc=1
+	fi
+	half_way_end
+	[ $rc = 0 ] || why "the helper outlives xl" || return 1
+	xl destroy "$(domains)"
+	left_nothing
+}
+
+check_twenty() {
+	local i=0 start
+	save_tiny "$1" t || return 1
+	start=$(now)
+	while [ $i -lt 20 ]; do
+		restore "$1" /tmp/t.save -p
+		[ $RC = 0 ] || why "restore $i: status $RC: $(first_error)" || return 1
+		xl destroy t
+		i=$((i + 1))
+	done
+	fig "wall=$(since "$start")s for 20 with destroy"
+	left_nothing
+}
+
+check_two_at_once() {
+	local a b start
+	save_tiny "$1" a 32 "holes=1" && save_tiny "$1" b 48 "holes=0" || return 1
+	start=$(now)
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl restore -p /tmp/a.save >/tmp/a.log 2>&1 &
+	a=$!
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl restore -p /tmp/b.save >/tmp/b.log 2>&1 &
+	b=$!
+	wait $a || why "first: $(tail -1 /tmp/a.log)" || return 1
+	wait $b || why "second: $(tail -1 /tmp/b.log)" || return 1
+	fig "wall=$(since "$start")s for both"
+	for a in a b; do
+		guest_mark $a
+		xl unpause $a
+		tiny_verified || return 1
+	done
+}
+
+# Save and restore of a Linux guest.
+linux_restore() { # HELPER NAME TYPE MIB CMDLINE [XL-LINE...]
+	local helper=$1 name=$2
+	shift
+	lab_create "$@" || why "cannot start the guest" || return 1
+	save "$helper" "$name" || return 1
+	traced_restore "$helper" "$name" "/tmp/$name.save" || return 1
+	xl unpause "$name"
+	guest_goes_on
+}
+
+check_pvh_linux() { linux_restore "$1" lpvh pvh 256 "fill=100" 'vcpus = 2'; }
+check_pv_linux() { linux_restore "$1" lpv pv 128 "fill=50"; }
+check_hvm_linux() {
+	[ -e /lab/boot/vmlinuz ] || why "no device model in this lab" || return 77
+	linux_restore "$1" lhvm hvm 128 "fill=40"
+}
+
+# Populate on demand: maxmem above memory. What the stock restorer makes of the same file is the
+# measure: restored right, or refused with a word.
+check_pod() {
+	save_tiny "$1" t 32 "holes=0" 'maxmem = 64' || return 1
+	restore "$1" /tmp/t.save -p
+	if [ $RC != 0 ]; then
+		[ -n "$(first_error)" ] || why "refused without a word" || return 1
+		fig "refused: \"$(first_error)\""
+		left_nothing
+		return
+	fi
+	xl destroy t
+	traced_restore "$1" t /tmp/t.save || return 1
+	xl unpause t
+	tiny_verified
+}

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The frame of the checks in dom0: helpers, restores with figures, verdicts. Sourced.
+#
+# A check is a shell function `check_NAME HELPER`, run in a subshell with all output in a log. It
+# returns 0 for passed, 77 for skipped, else it failed; `why` gives the reason, `fig` adds figures.
+# On our stdout: "plan NAME...", "run NAME", and a verdict per check: "ok|FAIL|skip NAME [figures]".
+
+STOCK=/usr/lib/xen-4.17/bin/libxl-save-helper
+LOGS=/lab/out/logs/checks
+mkdir -p $LOGS
+
+why() {
+	echo "$*" >/tmp/why
+	echo "why: $*"
+	return 1
+}
+fig() { printf ' %s' "$*" >>/tmp/fig; }
+
+# A wrapper per helper: counts what a restore asks of Xen and leaves the pid. exec keeps the pid and
+# the descriptors, so libxl can't tell.
+wrap_helper() { # NAME PATH
+	{
+		printf '#!/bin/busybox sh\n'
+		printf 'if [ "$1" = --restore-domain ]; then\n'
+		printf '\techo $$ >>/tmp/helper.pids\n'
+		printf '\texport LD_PRELOAD=/usr/bin/count.so XR_COUNT=/tmp/count\n'
+		printf 'fi\nexec %s "$@"\n' "$2"
+	} >"/tmp/helper-$1"
+	chmod +x "/tmp/helper-$1"
+}
+
+free_pages() { xr-lab free; }
+domains() { xl list 2>/dev/null | awk 'NR > 1 && $2 != 0 { print $2 }'; }
+domid_of() { xl domid "$1" 2>/dev/null; }
+processes() { ps -o pid,args | grep -c '[s]ave-helper'; }
+
+# until_true SECONDS COMMAND...
+until_true() {
+	local i=0 n
+	n=$(limit $(($1 * 5)))
+	shift
+	until "$@"; do
+		[ $i -lt "$n" ] || return 1
+		sleep .2
+		i=$((i + 1))
+	done
+}
+# Xen allocates a page of its own now and then; what a restore lost is more, or adds up in `twenty`.
+SLACK=3
+memory_is_back() { [ $(($(free_pages) + SLACK)) -ge "$FREE" ]; }
+no_domains() { [ -z "$(domains)" ]; }
+no_helpers() { [ "$(processes)" = 0 ]; }
+
+# Nothing of a failed or killed restore may stay: no domain, no process, no memory, no xenstore node.
+left_nothing() {
+	until_true 10 no_domains || why "a domain is left: $(domains)" || return 1
+	until_true 10 no_helpers || why "a helper process is left" || return 1
+	until_true 10 memory_is_back || why "memory is lost: $((FREE - $(free_pages))) pages" || return 1
+	[ "$(xenstore-ls /local/domain | wc -l)" = "$NODES" ] || why "xenstore has more nodes than before"
+}
+
+# ---- restores ---------------------------------------------------------------------------------
+
+# restore HELPER FILE [XL-OPTIONS]: status in RC, seconds in WALL, xl's words in /tmp/xl.log
+restore() {
+	local helper=$1 file=$2 start
+	shift 2
+	dd if=/dev/zero of=/tmp/count bs=88 count=1 2>/dev/null
+	: >/tmp/helper.pids
+	start=$(now)
+	LIBXL_SAVE_HELPER=/tmp/helper-$helper timeout -s KILL "$(limit 90)" \
+		xl restore "$@" "$file" >/tmp/xl.log 2>&1
+	RC=$?
+	WALL=$(since "$start")
+	tr '\r' '\n' </tmp/xl.log | grep -av '%'
+}
+
+# count N: the Nth number of the helper's calls (see count.c)
+count() { od -An -tu8 -w8 -j $((8 * $1)) -N 8 /tmp/count | tr -d ' '; }
+
+figures() {
+	fig "wall=${WALL}s hypercalls=$(count 0) populate=$(count 3)x2M+$(count 2)x4K/$(count 1)calls" \
+		"release=$(count 6)/$(count 5)calls map=$(count 8)/$(count 7)calls" \
+		"unmap=$(count 10)/$(count 9)calls"
+}
+
+# traced_restore HELPER NAME FILE: restore paused, compare the domain with what the stream says
+traced_restore() {
+	local helper=$1 name=$2 file=$3 said dom p2m id want two
+	said=$(xr-lab stream "$file") || why "cannot read $file: $said" || return 1
+	trace_start
+	restore "$helper" "$file" -p
+	trace_stop
+	[ $RC = 0 ] || why "xl restore: status $RC: $(first_error)" || return 1
+	figures
+	check_domain "$helper" "$name" "$said"
+}
+
+# check_domain HELPER NAME STREAM-LINE: of a paused, fresh domain, with the trace stopped
+check_domain() {
+	local helper=$1 said=$3 dom p2m id want two
+	id=$(domid_of "$2") || why "no domain $2" || return 1
+	dom=$(xr-lab dom "$id")
+	[ "$(word paused "$dom")" = 1 ] || why "the domain is not paused" || return 1
+	# The stock restorer never takes back a page that left the guest during its migration.
+	want=$(word ram "$said")
+	[ "$helper" != stock ] || want=$(word ever "$said")
+	fig "tot=$(word tot "$dom")/$want"
+	[ "$(word tot "$dom")" = "$want" ] ||
+		why "tot_pages $(word tot "$dom"), the stream says $want" || return 1
+	[ "$(word pv "$said")" = 0 ] || return 0 # Xen keeps no p2m of a PV guest
+	p2m=$(xr-lab p2m /tmp/trace "$id")
+	two=$(word 2m "$p2m")
+	fig "2M=$two/$(word whole "$said") 4K=$(word 4k "$p2m")"
+	[ "$(word lost "$p2m")" = 0 ] || why "the trace lost records: $p2m" || return 1
+	[ "$(word p2m "$p2m")" = "$want" ] || why "the p2m has $p2m, not $want pages" || return 1
+	# Some leave out regions with legacy holes (VGA, ACPI, LAPIC): three at most.
+	[ "$helper" = stock ] || [ $((two + 3)) -ge "$(word whole "$said")" ] ||
+		why "only $two superpages where the stream fills $(word whole "$said")"
+}
+
+# tiny_verified [FILLED-HOLES-ALLOWED]: the tiny guest has checked all its memory and goes on
+tiny_verified() {
+	local line
+	guest_wait '^verified' 60 || why "the guest did not come back" || return 1
+	line=$(guest_says '^verified' | tail -1)
+	echo "$line"
+	[ "$(word bad "$line")" = 0 ] || why "$(guest_says '^BAD' | head -1)" || return 1
+	[ "$(word filled-holes "$line")" = 0 ] || [ -n "$1" ] ||
+		why "$(word filled-holes "$line") holes have memory: $(guest_says '^hole' | head -1)" || return 1
+	guest_goes_on
+}
+
+# guest_goes_on: it counts, and finds nothing bad
+guest_goes_on() {
+	guest_count 3 60 || why "the guest stopped counting" || return 1
+	! guest_says '^BAD' >/dev/null || why "$(guest_says '^BAD' | head -1)"
+}
+
+# The helper's first error, without xl's consequences of it.
+first_error() {
+	tr '\r' '\n' </tmp/xl.log | grep -a 'error' | grep -av 'libxl: error' | grep -av '%' | head -1 | cut -c1-160
+}
+
+# A restore that must fail, clearly, and leave nothing.
+must_fail() { # HELPER FILE
+	restore "$1" "$2" -p
+	[ $RC != 137 ] || why "xl restore hung" || return 1
+	[ $RC != 0 ] || why "xl restore took it" || return 1
+	[ -n "$(first_error)" ] || why "no word from the helper on why" || return 1
+	fig "says \"$(first_error)\""
+	left_nothing
+}
+
+# ---- verdicts ---------------------------------------------------------------------------------
+
+clean_up() {
+	local id
+	for id in $(domains); do
+		xl unpause "$id" 2>/dev/null
+		xl destroy "$id"
+	done
+	for id in $(cat /tmp/helper.pids /tmp/pids 2>/dev/null); do kill -KILL "$id" 2>/dev/null; done
+	rm -f /tmp/pids /tmp/*.save /tmp/*.stream /tmp/*.fifo
+}
+
+verdict() { # NAME STATUS
+	local word
+	case $2 in
+	0) word=ok ;;
+	77) word=skip ;;
+	*) word=FAIL ;;
+	esac
+	echo "$word $1$(cat /tmp/fig 2>/dev/null)$([ "$2" = 0 ] || sed 's/^/  : /' /tmp/why 2>/dev/null)"
+}
+
+run_check() { # CHECK HELPER
+	local name=$1/$2 rc
+	rm -f /tmp/fig /tmp/why
+	echo "run $name"
+	(
+		set -x
+		"check_$(echo "$1" | tr - _)" "$2"
+	) >"$LOGS/$1.$2.log" 2>&1
+	rc=$?
+	clean_up >>"$LOGS/$1.$2.log" 2>&1
+	# Memory that a passed check lost is a failure, too.
+	[ $rc != 0 ] || left_nothing >>"$LOGS/$1.$2.log" 2>&1 || rc=1
+	sync # the host should see the log even if this is the last check that ends
+	verdict "$name" $rc
+	FREE=$(free_pages) # one leak is one failure
+}
+
+# run_checks CHECK/HELPER...
+run_checks() {
+	local c
+	echo "plan $*"
+	trace_start # Xen keeps the trace buffers: have them before memory is counted
+	trace_stop
+	lab_create warm tiny 32 "" && xl destroy warm # likewise what the first domain ever costs
+	sleep 1
+	FREE=$(free_pages)
+	NODES=$(xenstore-ls /local/domain | wc -l)
+	for c; do run_check "${c%/*}" "${c#*/}"; done
+}

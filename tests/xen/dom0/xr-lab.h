@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of xr-lab, the lab's own tool in dom0. Each returns an exit status. */
+#ifndef XR_LAB_H
+#define XR_LAB_H
+
+/* What the memory part of a save file or captured migration says, as name=value words. */
+int stream_print(const char *path);
+
+/* Spoil one thing in a save file in place; see usage() for the kinds. */
+int stream_damage(const char *path, const char *kind, unsigned long pfn, unsigned long other);
+
+/* From Xen's trace of p2m writes: how a domain's memory is mapped, as name=value words. */
+int p2m_print(const char *path, unsigned int domid);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A tiny PVH guest that checks itself: it fills all its memory with a pattern of (page number,
+ * generation), keeps rewriting part of it, and after each resume verifies every page.
+ * One CPU, 32-bit, no paging, no interrupts: addresses are guest-physical, waiting is polling.
+ */
+#ifndef GUEST_H
+#define GUEST_H
+
+#define __XEN_INTERFACE_VERSION__ 0x00040e00
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xen/xen.h>
+
+#define PAGE 4096u
+
+/* ---- xen.c: what we ask of Xen, the console and xenstore ---- */
+
+/* Once, at boot. Stops silently if this is no Xen. */
+void xen_init(void);
+
+/* Map shared info, find console and xenstore: at boot, and in a new domain after each restore. */
+void xen_attach(void);
+
+/* Returns true if we went on in the same domain (the suspend was cancelled or a checkpoint). */
+bool xen_suspend(void);
+void xen_shutdown(unsigned int reason) __attribute__((noreturn));
+void xen_sleep(unsigned int ms);
+
+/* XENMEM_populate_physmap, XENMEM_decrease_reservation of n single frames: how many were done. */
+unsigned int xen_populate(const xen_pfn_t *gfns, unsigned int n);
+unsigned int xen_release(const xen_pfn_t *gfns, unsigned int n);
+
+/* %s, %u, %x and %%; waits where the ring is full. */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void say_flush(void);
+
+/* Paths are relative to our own directory. read: NUL-terminated into buf, false if there is none */
+bool store_read(const char *path, char *buf, size_t size);
+void store_write(const char *path, const char *value);
+
+/* ---- memory.c: the pattern ---- */
+
+/* Ours to fill: all whole pages of [start, end) but the image. Before memory_fill(). */
+void memory_add(uint64_t start, uint64_t end);
+
+/* Give back what lies above `target` pages in all, unseen (a guest that was started with less
+ * memory than its map says), and what `holes` asks for; then write every page that is left. */
+void memory_fill(unsigned int target, bool holes);
+
+/* Rewrite n pages with their next generation, half of them in order, half scattered. */
+void memory_rewrite(unsigned int n);
+
+/* Move a balloon: n pages go out, the n that went out last time come back. */
+void memory_balloon(unsigned int n);
+
+/* Verify the next n pages, or all of them and all holes and the image; bad ones are named. */
+void memory_check_some(unsigned int n);
+void memory_check_all(void);
+
+struct memory_count {
+	unsigned int pages;	   /* that hold the pattern */
+	unsigned int holes;	   /* that we gave back */
+	unsigned int bad;	   /* found wrong so far */
+	unsigned int filled_holes; /* holes that had memory in them when last verified */
+};
+extern struct memory_count memory;
+
+#endif
