@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "limit.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HUGE_BYTES (2u << 20)
+#define STEP (2u << 20)
+#define THREADS_MAX 64u
+
+struct limit {
+	int fd;
+	char *to;
+	uint64_t bytes;
+	uint64_t next; /* atomically accessed: the next step to be read or made */
+	int error;     /* likewise */
+};
+
+static void fail(struct limit *l)
+{
+	__atomic_store_n(&l->error, errno ? errno : EIO, __ATOMIC_RELAXED);
+}
+
+static uint64_t claim(struct limit *l)
+{
+	return __atomic_fetch_add(&l->next, STEP, __ATOMIC_RELAXED);
+}
+
+static void *read_parts(void *arg)
+{
+	struct limit *l = arg;
+
+	for (uint64_t at = claim(l); at < l->bytes; at = claim(l)) {
+		uint64_t end = at + STEP < l->bytes ? at + STEP : l->bytes;
+
+		while (at < end) {
+			ssize_t n = pread(l->fd, l->to + at, end - at, (off_t)at);
+
+			if (n <= 0) {
+				fail(l);
+				return NULL;
+			}
+			at += (uint64_t)n;
+		}
+	}
+	return NULL;
+}
+
+static void *make_memory(void *arg)
+{
+	struct limit *l = arg;
+
+	for (uint64_t at = claim(l); at < l->bytes; at = claim(l)) {
+		uint64_t n = at + STEP < l->bytes ? STEP : l->bytes - at;
+
+		if (madvise(l->to + at, n, MADV_POPULATE_WRITE))
+			fail(l);
+	}
+	return NULL;
+}
+
+static void read_through(struct limit *l)
+{
+	uint64_t at = 0;
+
+	fcntl(l->fd, F_SETPIPE_SZ, 1 << 20);
+	while (at < l->bytes) {
+		uint64_t room = l->bytes - at < STEP ? l->bytes - at : STEP;
+		ssize_t n = read(l->fd, l->to + at, room);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			fail(l);
+			return;
+		}
+		at += (uint64_t)n;
+	}
+}
+
+static double cpu_now(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static void run(struct limit *l, unsigned int threads)
+{
+	pthread_t t[THREADS_MAX];
+	unsigned int started = 0;
+	struct stat st;
+	const bool file = !fstat(l->fd, &st) && S_ISREG(st.st_mode);
+
+	for (; started + 1 < threads; started++)
+		if (pthread_create(&t[started], NULL, file ? read_parts : make_memory, l))
+			break;
+	if (file)
+		read_parts(l);
+	else
+		read_through(l);
+	while (started)
+		pthread_join(t[--started], NULL);
+}
+
+static bool is_huge(const char *p)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool ours = false, huge = false;
+	unsigned long from, to, kib;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			ours = from <= (unsigned long)p && (unsigned long)p < to;
+		if (ours && sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+			huge = kib > 0;
+	}
+	if (f)
+		fclose(f);
+	return huge;
+}
+
+int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_limit *out)
+{
+	struct limit l = { .fd = fd, .bytes = bytes };
+	const uint64_t room = (bytes + 2 * HUGE_BYTES) & ~(uint64_t)(HUGE_BYTES - 1);
+	char *raw = mmap(NULL, room, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t begun;
+	double cpu;
+
+	if (raw == MAP_FAILED)
+		return -errno;
+	l.to = (char *)(((uintptr_t)raw + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1));
+	madvise(l.to, room - HUGE_BYTES, MADV_HUGEPAGE);
+	cpu = cpu_now();
+	begun = xr_now();
+	run(&l, threads < THREADS_MAX ? threads : THREADS_MAX);
+	out->seconds = (double)(xr_now() - begun) / 1e9;
+	out->cpu_seconds = cpu_now() - cpu;
+	out->bytes = bytes;
+	out->huge = is_huge(l.to);
+	munmap(raw, room);
+	return -l.error;
+}
