@@ -36,7 +36,11 @@ struct xr_copy_stats {
 	enum xr_worker_kind kind;    /* as it is */
 };
 
-/* Start the workers. Must come before the process starts threads if kind is PROCESS. */
+/*
+ * Start the workers. PROCESS: -EBUSY if the calling process has more threads than this one, as a
+ * fork is not safe then. The workers hold on to the host's fds of regular files, to the stream's
+ * fd, and to the pool (which must exist already); to nothing else of the caller's.
+ */
 int xr_copy_open(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
 		 struct xr_error *err);
 
@@ -65,8 +69,8 @@ int xr_copy_end(struct xr_copy *c, struct xr_error *err);
 bool xr_copy_has_room(const struct xr_copy *c);
 
 /*
- * Finish all copies to these frames and drop every mapping of them; zero them if clear. No window
- * may be open.
+ * Finish all copies to these frames and drop every mapping of them; zero them if clear (they are
+ * backed then). No window may be open.
  */
 int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear,
 		   struct xr_error *err);
@@ -77,13 +81,17 @@ int xr_copy_drain(struct xr_copy *c, struct xr_error *err);
 /* The first error of any worker, a dead worker included. 0: none. Cheap. */
 int xr_copy_check(struct xr_copy *c, struct xr_error *err);
 
-/* Every wait in this stage ends with -ECANCELED once *flag is set (atomically); wake with event.
- * Both may be NULL. */
+/* Every wait in this stage ends with -ECANCELED within 50 ms once *flag is set (atomically). NULL:
+ * never. */
 void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag);
 
 void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out);
 
-/* Stop the workers (without finishing their work if there was an error) and free. */
+/*
+ * Stop the workers (without finishing their work if there was an error, a cancel, or a window is
+ * open), drop every mapping, give back all pool users, free, and set *c to NULL. Worker processes
+ * that are stuck are killed after a second.
+ */
 void xr_copy_close(struct xr_copy **c);
 
 #endif

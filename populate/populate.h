@@ -4,8 +4,9 @@
  * end up whole, and nothing else is. plan.h decides (pure); the physmap here acts on the host and
  * accounts. One thread.
  *
- * Between calls: populated is a subset of allocated; what is allocated but not populated is
- * speculative and bounded (exact: ahead; speculative: one extent of max_order; 4k: nothing).
+ * Between calls: populated is a subset of allocated. What is allocated but not populated is either
+ * due (the rest of a large extent, RAM in the chunks that are known to follow) or speculative, and
+ * that is bounded (exact: ahead; speculative: one extent of max_order; 4k: nothing).
  */
 #ifndef XR_POPULATE_H
 #define XR_POPULATE_H
@@ -37,10 +38,11 @@ struct xr_entries {
 };
 
 struct xr_physmap_stats {
-	uint64_t populated;   /* frames the stream calls RAM, backed */
-	uint64_t speculative; /* allocated beyond that, now */
-	uint64_t peak_speculative;
-	uint64_t extents[19]; /* granted, by order */
+	uint64_t populated;	     /* frames the stream calls RAM, backed */
+	uint64_t due;		     /* allocated, RAM in chunks that are known to follow */
+	uint64_t speculative;	     /* allocated beyond that, now */
+	uint64_t peak_speculative;   /* between calls */
+	uint64_t extents[19];	     /* granted, by order */
 	uint64_t whole_2m, whole_1g; /* granted and not broken since */
 	uint64_t released;	     /* pages */
 	uint64_t populate_calls, release_calls;

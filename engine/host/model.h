@@ -32,19 +32,28 @@ enum xr_model_call {
 };
 
 struct xr_model_settings {
-	uint64_t max_pages;    /* limit of the domain, pages */
-	uint64_t start_pages;  /* 0; owned by the domain but at no gfn (counted in tot_pages) */
-	uint64_t max_gfn;      /* 0: 2^36 - 1; higher gfns can't be populated */
-	bool pv;	       /* false */
-	uint32_t max_vcpu_id;  /* 0 */
-	bool without_memory;   /* accounting only: no frame has contents, map fails with -ENOSYS */
-	bool no_huge;	       /* don't try for huge pages */
+	uint64_t max_pages;	/* limit of the domain, pages */
+	uint64_t start_pages;	/* 0; owned by the domain but at no gfn (counted in tot_pages) */
+	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
+	bool pv;		/* false */
+	uint32_t max_vcpu_id;	/* 0 */
+	bool without_memory;	/* accounting only: no frame has contents, map fails with -ENOSYS */
+	bool no_huge;		/* don't try for huge pages */
 	unsigned int max_order; /* 18; larger extents get a short count */
 };
 
 void xr_model_settings_default(struct xr_model_settings *s);
 int xr_model_create(struct xr_model **out, const struct xr_model_settings *s);
 void xr_model_destroy(struct xr_model **m);
+
+/*
+ * Share a model with programs that this process starts: share makes the descriptors of the model
+ * survive exec and returns the one to pass on (still the model's, not to be closed), or a negative
+ * errno. attach, in the other program, makes a model of it; the guest lasts until both are
+ * destroyed. -EBADF: some descriptor was not inherited.
+ */
+int xr_model_share(struct xr_model *m);
+int xr_model_attach(struct xr_model **out, int fd);
 
 /* A host handle on the model; the model must outlive it. Several may exist. */
 int xr_host_model_open(struct xr_host **out, struct xr_model *m);
@@ -68,13 +77,13 @@ struct xr_model_stats {
 	uint64_t calls[XR_CALL_COUNT];
 	uint64_t extents_populated[19]; /* by order */
 	uint64_t pages_released;
-	uint64_t pages_mapped;	      /* ever */
-	uint64_t live_mappings;	      /* pages mapped now */
-	uint64_t leaked;	      /* populates of a backed gfn: a bug in the caller */
-	uint64_t released_empty;      /* releases of an empty gfn: a bug in the caller */
-	uint64_t released_mapped;     /* releases of a gfn with a live mapping: a bug in the caller */
-	uint64_t released_dirty;      /* releases of a frame not all zero, after clearing was due */
-	uint64_t peak_pages;	      /* largest tot_pages ever */
+	uint64_t pages_mapped;	  /* ever */
+	uint64_t live_mappings;	  /* pages mapped now */
+	uint64_t leaked;	  /* populates of a backed gfn: a bug in the caller */
+	uint64_t released_empty;  /* releases of an empty gfn: a bug in the caller */
+	uint64_t released_mapped; /* releases of a gfn with a live mapping: a bug in the caller */
+	uint64_t released_dirty;  /* releases of a frame not all zero, after clearing was due */
+	uint64_t peak_pages;	  /* largest tot_pages ever */
 	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
 };
 void xr_model_stats(struct xr_model *m, struct xr_model_stats *out);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The copy stage as a whole: its beginning, its end, its figures. */
+#include "copy/dispatch.h"
+#include "copy/tuned.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LOOK_EVERY 50000000u /* ns */
+
+static int choose_kind(enum xr_worker_kind asked, enum xr_worker_kind *kind, struct xr_error *err)
+{
+	bool forks = asked != XR_WORKER_THREAD && xr_nursery_possible();
+
+	*kind = forks ? XR_WORKER_PROCESS : XR_WORKER_THREAD;
+	if (asked == XR_WORKER_PROCESS && !forks)
+		return xr_fail(err, -EBUSY, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "copy workers can't be processes: the program has started threads "
+			       "already (or /proc is missing), and a fork is not safe then");
+	return 0;
+}
+
+static int check_config(const struct xr_copy_config *cfg, enum xr_worker_kind kind,
+			const struct xr_keep *keep, struct xr_error *err)
+{
+	if (cfg->workers < 1 || cfg->workers > XR_LANES_MAX)
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "%u copy workers asked for; 1 to %u are possible", cfg->workers,
+			       XR_LANES_MAX);
+	if (keep && keep->when == XR_UNMAP_AT_EXIT && kind != XR_WORKER_PROCESS)
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "only a worker process can leave its mappings to the kernel");
+	return 0;
+}
+
+static bool is_ready(const struct xr_copy *c, unsigned int lane)
+{
+	return __atomic_load_n(&c->arena->lane[lane].ready, __ATOMIC_ACQUIRE);
+}
+
+static int start_crew(struct xr_copy *c, struct xr_error *err)
+{
+	int rc;
+
+	if (c->kind == XR_WORKER_PROCESS)
+		rc = xr_nursery_start(&c->nursery, &c->crew, err);
+	else
+		rc = xr_threads_start(&c->threads, &c->crew, err);
+	for (unsigned int i = 0; !rc && i < c->nlanes; i++)
+		rc = xr_copy_wait(c, is_ready, i, err);
+	return rc;
+}
+
+int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
+		       const struct xr_keep *keep, struct xr_error *err)
+{
+	enum xr_worker_kind kind;
+	struct xr_copy *c;
+	int rc = choose_kind(cfg->kind, &kind, err);
+
+	*out = NULL;
+	if (!rc)
+		rc = check_config(cfg, kind, keep, err);
+	if (rc)
+		return rc;
+	if (!keep)
+		keep = kind == XR_WORKER_PROCESS ? &xr_keep_processes : &xr_keep_threads;
+	c = calloc(1, sizeof(*c));
+	rc = c ? xr_arena_create(&c->arena, cfg->workers) : -ENOMEM;
+	if (rc) {
+		free(c);
+		return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+				    "no memory for the copy workers' queues");
+	}
+	c->crew = (struct xr_crew_config){ c->arena, host, cfg->pool, cfg->fd, *keep };
+	c->nlanes = cfg->workers;
+	c->ordered = cfg->ordered;
+	c->kind = kind;
+	c->nursery = (struct xr_nursery){ -1, -1 };
+	rc = start_crew(c, err);
+	if (rc) {
+		xr_copy_close(&c);
+		return rc;
+	}
+	c->blocked = 0;
+	*out = c;
+	return 0;
+}
+
+int xr_copy_open(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
+		 struct xr_error *err)
+{
+	return xr_copy_open_tuned(out, host, cfg, NULL, err);
+}
+
+struct xr_arena *xr_copy_arena(const struct xr_copy *c)
+{
+	return c->arena;
+}
+
+void xr_copy_set_ordered(struct xr_copy *c, bool ordered)
+{
+	c->ordered = ordered;
+}
+
+int xr_copy_check(struct xr_copy *c, struct xr_error *err)
+{
+	uint64_t now = xr_now();
+
+	if (now - c->looked > LOOK_EVERY) {
+		xr_copy_notice_death(c);
+		c->looked = now;
+	}
+	return xr_arena_check(c->arena, err);
+}
+
+void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag)
+{
+	c->cancel = flag;
+}
+
+void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
+{
+	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
+	for (unsigned int i = 0; i < c->nlanes; i++) {
+		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
+
+		out->pages_written += xr_read(&s->written);
+		out->pages_verified += xr_read(&s->verified);
+		out->pages_differing += xr_read(&s->differing);
+		out->pages_cleared += xr_read(&s->cleared);
+		out->map_calls += xr_read(&s->map_calls);
+		out->unmap_calls += xr_read(&s->unmap_calls);
+		out->pages_mapped += xr_read(&s->pages_mapped);
+		out->times.busy += xr_read(&s->busy);
+		out->times.starved += xr_read(&s->starved);
+	}
+}
+
+static uint64_t total_done(const struct xr_copy *c)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < c->nlanes; i++)
+		n += xr_read(&c->arena->lane[i].done);
+	return n;
+}
+
+static uint64_t total_pushed(const struct xr_copy *c)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < c->nlanes; i++)
+		n += c->end[i].pushed;
+	return n;
+}
+
+/* As long as it gets on: a second without one finished item means that it is stuck. */
+static void finish_work(struct xr_copy *c)
+{
+	uint64_t last = total_done(c), since = xr_now();
+
+	while (last != total_pushed(c) && !xr_arena_failed(c->arena) &&
+	       xr_now() - since < XR_GRACE_MS * 1000000ull) {
+		uint32_t seen = xr_event_value(&c->arena->progress);
+
+		if (c->cancel && __atomic_load_n(c->cancel, __ATOMIC_ACQUIRE))
+			return;
+		if (total_done(c) == last)
+			xr_event_wait(&c->arena->progress, seen, 50);
+		if (total_done(c) == last)
+			continue;
+		last = total_done(c);
+		since = xr_now();
+	}
+}
+
+void xr_copy_close(struct xr_copy **cp)
+{
+	struct xr_copy *c = *cp;
+
+	if (!c)
+		return;
+	if (!c->win.open)
+		finish_work(c);
+	if (c->kind == XR_WORKER_PROCESS)
+		xr_nursery_stop(&c->nursery, c->arena);
+	else
+		xr_threads_stop(&c->threads, c->arena);
+	for (unsigned int i = 0; i < c->nlanes; i++)
+		xr_lane_discard(&c->arena->lane[i], c->end[i].pushed, c->crew.pool);
+	xr_arena_destroy(c->arena);
+	free(c);
+	*cp = NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How page contents get from their source into mapped frames, or are compared with them. The one
+ * place to choose a copy kernel.
+ */
+#ifndef XR_COPY_KERNEL_H
+#define XR_COPY_KERNEL_H
+
+#include "base/error.h"
+
+#define XR_SCRATCH_PAGES 64u /* what a compare with the file needs */
+
+/*
+ * Contents for n frames mapped in one stretch at `to`. Page i of them lies at page
+ * p = page ? page[i] : i of the source: of `from` in memory, or, if from is NULL, of the file fd
+ * from `offset` on. pfns[i] and where are for error texts.
+ */
+struct xr_contents {
+	unsigned char *to;
+	size_t n;
+	const uint32_t *page;
+	const unsigned char *from;
+	int fd;
+	uint64_t offset;
+	unsigned char *scratch; /* XR_SCRATCH_PAGES pages, for compare */
+	const uint64_t *pfns;
+	const struct xr_where *where;
+};
+
+/* 0, -ENODATA (the file ends too early) or what read said. */
+int xr_contents_write(const struct xr_contents *c, struct xr_error *err);
+
+/* The same errors; *differing grows by the number of frames that hold something else. */
+int xr_contents_compare(const struct xr_contents *c, uint64_t *differing, struct xr_error *err);
+
+#endif

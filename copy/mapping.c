@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "copy/mapping.h"
+
+#include <errno.h>
+
+const struct xr_keep xr_keep_threads = { XR_UNMAP_AT_BUDGET, 16384 };
+const struct xr_keep xr_keep_processes = { XR_UNMAP_AT_EXIT, 65536 };
+
+static int map_failed(const struct xr_copy_slot *s, size_t i, int code, struct xr_error *err)
+{
+	if (!code)
+		code = -EIO;
+	errno = -code;
+	return xr_fail_host(err, code, XR_STAGE_COPY, &s->where, s->pfns[i],
+			    "cannot map pfn %#llx (frame %zu of %u in one call): %m",
+			    (unsigned long long)s->pfns[i], i, s->n);
+}
+
+static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error *err)
+{
+	int rc = m->mapper->ops->unmap(m->mapper, k->addr, k->n);
+
+	xr_count(&m->stats->unmap_calls, 1);
+	if (!rc)
+		return 0;
+	errno = -rc;
+	return xr_fail_host(err, rc, XR_STAGE_COPY, NULL, k->lowest,
+			    "cannot unmap %zu frames from pfn %#llx on: %m", k->n,
+			    (unsigned long long)k->lowest);
+}
+
+int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err)
+{
+	int status[XR_WINDOW];
+	struct xr_kept *now = &m->now;
+
+	now->addr = m->mapper->ops->map(m->mapper, s->n, s->pfns, status);
+	xr_count(&m->stats->map_calls, 1);
+	if (!now->addr)
+		return map_failed(s, 0, -errno, err);
+	xr_count(&m->stats->pages_mapped, s->n);
+	now->n = s->n;
+	now->lowest = now->highest = s->pfns[0];
+	for (size_t i = 0; i < s->n; i++) {
+		if (status[i])
+			return map_failed(s, i, status[i], err);
+		if (s->pfns[i] < now->lowest)
+			now->lowest = s->pfns[i];
+		if (s->pfns[i] > now->highest)
+			now->highest = s->pfns[i];
+	}
+	return 0;
+}
+
+static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
+{
+	struct xr_kept *k = &m->kept[m->oldest];
+	int rc = unmap(m, k, err);
+
+	if (rc)
+		return rc;
+	m->pages_kept -= k->n;
+	m->oldest = (m->oldest + 1) % XR_KEPT_MAX;
+	m->nkept--;
+	return 0;
+}
+
+static bool over_budget(const struct xr_mappings *m)
+{
+	return m->pages_kept > m->keep.pages || m->nkept == XR_KEPT_MAX;
+}
+
+static void keep_window(struct xr_mappings *m)
+{
+	m->kept[(m->oldest + m->nkept) % XR_KEPT_MAX] = m->now;
+	m->nkept++;
+	m->pages_kept += m->now.n;
+	m->now.addr = NULL;
+}
+
+int xr_mappings_close(struct xr_mappings *m, struct xr_error *err)
+{
+	int rc;
+
+	if (m->keep.when == XR_UNMAP_AT_CLOSE) {
+		rc = unmap(m, &m->now, err);
+		if (!rc)
+			m->now.addr = NULL;
+		return rc;
+	}
+	keep_window(m);
+	if (m->keep.when == XR_UNMAP_AT_EXIT)
+		return over_budget(m);
+	while (over_budget(m)) {
+		rc = unmap_oldest(m, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static bool may_hold(const struct xr_kept *k, const struct xr_copy_slot *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->pfns[i] >= k->lowest && s->pfns[i] <= k->highest)
+			return true;
+	}
+	return false;
+}
+
+int xr_mappings_retire(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err)
+{
+	unsigned int stay = 0;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < m->nkept; i++) {
+		struct xr_kept *k = &m->kept[(m->oldest + i) % XR_KEPT_MAX];
+
+		if (!rc && may_hold(k, s)) {
+			rc = unmap(m, k, err);
+			if (!rc) {
+				m->pages_kept -= k->n;
+				continue;
+			}
+		}
+		m->kept[(m->oldest + stay++) % XR_KEPT_MAX] = *k;
+	}
+	m->nkept = stay;
+	return rc;
+}
+
+int xr_mappings_idle(struct xr_mappings *m, struct xr_error *err)
+{
+	int rc;
+
+	if (m->keep.when != XR_UNMAP_AT_BUDGET || !m->nkept)
+		return 0;
+	rc = unmap_oldest(m, err);
+	return rc ? rc : 1;
+}
+
+int xr_mappings_drop(struct xr_mappings *m, struct xr_error *err)
+{
+	int rc = 0;
+
+	if (m->keep.when == XR_UNMAP_AT_EXIT)
+		return m->nkept > 0;
+	while (!rc && m->nkept)
+		rc = unmap_oldest(m, err);
+	return rc;
+}
+
+void xr_mappings_free(struct xr_mappings *m)
+{
+	if (m->now.addr)
+		unmap(m, &m->now, NULL);
+	m->now.addr = NULL;
+	for (; m->nkept; m->nkept--, m->oldest = (m->oldest + 1) % XR_KEPT_MAX)
+		unmap(m, &m->kept[m->oldest], NULL);
+	m->pages_kept = 0;
+}

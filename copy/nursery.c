@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The process that forks the workers and looks after them, and how the opener deals with it. */
+#include "base/clock.h"
+#include "copy/crew.h"
+#include "copy/sandbox.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Workers of a lane that left and are not gone yet: more would only pile up mappings. */
+#define LEAVERS_MAX 2u
+
+struct child {
+	pid_t pid;
+	int pidfd;
+	unsigned int lane;
+	uint64_t generation; /* from 1 */
+};
+
+struct tree {
+	const struct xr_crew_config *cfg;
+	int control; /* to the opener; a byte: stop. Workers hold it too: closed when all are gone
+		      */
+	int opener;  /* pidfd */
+	int bell;    /* eventfd, rung by a worker that left its lane */
+	bool quitting;
+	uint64_t deadline; /* ns; then kill. 0: not quitting, or killed already */
+	uint64_t started[XR_LANES_MAX];
+	struct child child[XR_LANES_MAX * (LEAVERS_MAX + 1)];
+	unsigned int n;
+};
+
+static void nursery_failed(struct tree *t, int code, unsigned int lane, const char *what, int value)
+{
+	xr_fail_host(&t->cfg->arena->nursery_error, code, XR_STAGE_COPY, NULL, XR_NO_PFN,
+		     "copy worker %u %s %d (%s)", lane, what, value,
+		     code == -EAGAIN ? strerror(value) : strsignal(value));
+	xr_arena_report(t->cfg->arena, XR_NURSERY_LANE);
+}
+
+__attribute__((noreturn)) static void worker_process(struct tree *t, unsigned int lane,
+						     pid_t parent)
+{
+	const uint64_t ring = 1;
+	char name[16];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	snprintf(name, sizeof(name), "xr-copy/%u", lane);
+	xr_sandbox_process(name);
+	close(t->opener);
+	for (unsigned int i = 0; i < t->n; i++)
+		close(t->child[i].pidfd);
+	xr_worker_run(t->cfg, lane);
+	if (write(t->bell, &ring, sizeof(ring)) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+/*
+ * By fork(), not by a bare clone as for the nursery: it leaves the C library of the child with its
+ * right thread id, which robust and recursive locks in shared memory go by.
+ */
+static void start_worker(struct tree *t, unsigned int lane)
+{
+	struct child *c = &t->child[t->n];
+	pid_t me = getpid(), pid = fork();
+
+	if (pid == 0)
+		worker_process(t, lane, me);
+	if (pid < 0) {
+		nursery_failed(t, -EAGAIN, lane, "cannot be started: error", errno);
+		return;
+	}
+	c->pid = pid;
+	c->lane = lane;
+	c->generation = ++t->started[lane];
+	c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	t->n++;
+	if (c->pidfd < 0)
+		nursery_failed(t, -EAGAIN, lane, "cannot be watched: error", errno);
+}
+
+static void start_missing(struct tree *t)
+{
+	struct xr_arena *a = t->cfg->arena;
+
+	for (unsigned int i = 0; i < a->nlanes; i++) {
+		uint64_t left = xr_read(&a->lane[i].left);
+
+		if (t->started[i] == left && left - xr_read(&a->lane[i].reaped) < LEAVERS_MAX &&
+		    !t->quitting && !xr_arena_failed(a))
+			start_worker(t, i);
+	}
+}
+
+static void bury(struct tree *t, const struct child *c, const siginfo_t *si)
+{
+	struct xr_lane *l = &t->cfg->arena->lane[c->lane];
+	bool killed = si->si_code != CLD_EXITED;
+	bool fault = killed && (si->si_status == SIGBUS || si->si_status == SIGSEGV);
+
+	if (c->generation <= xr_read(&l->left)) {
+		xr_count(&l->reaped, 1);
+		xr_event_signal(&t->cfg->arena->progress);
+	} else if (killed) {
+		nursery_failed(t, fault ? -EFAULT : -EIO, c->lane, "died of signal", si->si_status);
+	} else if (!__atomic_load_n(&t->cfg->arena->stop, __ATOMIC_ACQUIRE)) {
+		nursery_failed(t, -EIO, c->lane, "ended by itself, status", si->si_status);
+	}
+}
+
+static void reap(struct tree *t)
+{
+	for (unsigned int i = 0; i < t->n;) {
+		struct child c = t->child[i];
+		siginfo_t si = { 0 };
+
+		if (waitid(P_PID, (id_t)c.pid, &si, WEXITED | WNOHANG) || si.si_pid != c.pid) {
+			i++;
+			continue;
+		}
+		close(c.pidfd);
+		t->child[i] = t->child[--t->n];
+		bury(t, &c, &si);
+	}
+}
+
+static void kill_all(struct tree *t)
+{
+	for (unsigned int i = 0; i < t->n; i++)
+		kill(t->child[i].pid, SIGKILL);
+	t->deadline = 0;
+}
+
+/* The opener is gone, and nobody needs to hear of errors. */
+__attribute__((noreturn)) static void end_all(struct tree *t)
+{
+	kill_all(t);
+	for (unsigned int i = 0; i < t->n; i++)
+		waitpid(t->child[i].pid, NULL, 0);
+	_exit(0);
+}
+
+static void heed_opener(struct tree *t)
+{
+	char what;
+
+	if (recv(t->control, &what, 1, MSG_DONTWAIT) != 1)
+		end_all(t);
+	t->quitting = true;
+	t->deadline = xr_now() + XR_GRACE_MS * 1000000ull;
+}
+
+static int time_left(struct tree *t)
+{
+	uint64_t now = xr_now();
+
+	if (!t->deadline)
+		return -1;
+	return now >= t->deadline ? 0 : (int)((t->deadline - now) / 1000000) + 1;
+}
+
+static void watch(struct tree *t)
+{
+	struct pollfd p[3 + sizeof(t->child) / sizeof(t->child[0])] = {
+		{ .fd = t->control, .events = POLLIN },
+		{ .fd = t->opener, .events = POLLIN },
+		{ .fd = t->bell, .events = POLLIN },
+	};
+	uint64_t rung;
+
+	for (unsigned int i = 0; i < t->n; i++)
+		p[3 + i] = (struct pollfd){ .fd = t->child[i].pidfd, .events = POLLIN };
+	if (poll(p, 3 + t->n, time_left(t)) < 0)
+		return;
+	if (p[1].revents)
+		end_all(t);
+	if (p[0].revents)
+		heed_opener(t);
+	if (p[2].revents && read(t->bell, &rung, sizeof(rung)) < 0)
+		return;
+	if (!time_left(t))
+		kill_all(t);
+	reap(t);
+}
+
+__attribute__((noreturn)) static void nursery_process(struct tree *t)
+{
+	const int keep[] = { t->control, t->opener, t->bell, t->cfg->fd };
+
+	xr_sandbox_signals();
+	xr_sandbox_process("xr-nursery");
+	xr_sandbox_fds(keep, sizeof(keep) / sizeof(keep[0]));
+	while (!t->quitting || t->n) {
+		start_missing(t);
+		watch(t);
+	}
+	_exit(0);
+}
+
+/* A child without an exit signal: neither SIGCHLD nor wait(-1) tell the caller about it. */
+static pid_t clone_silently(int *pidfd)
+{
+	return (pid_t)syscall(SYS_clone, CLONE_PIDFD, NULL, pidfd, NULL, 0);
+}
+
+bool xr_nursery_possible(void)
+{
+	struct stat st;
+
+	/* Two links, and one for each thread. */
+	return stat("/proc/self/task", &st) == 0 && st.st_nlink == 3;
+}
+
+static int start_failed(const char *what, struct xr_error *err)
+{
+	int code = -errno;
+
+	return xr_fail_host(err, code, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			    "cannot start copy worker processes: %s: %m", what);
+}
+
+int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, struct xr_error *err)
+{
+	struct tree t = { .cfg = cfg, .control = -1, .opener = -1, .bell = -1 };
+	int pair[2] = { -1, -1 }, rc = 0;
+	sigset_t all, before;
+	pid_t pid;
+
+	n->pidfd = n->control = -1;
+	t.opener = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	t.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t.opener < 0 || t.bell < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		rc = start_failed("no file descriptors", err);
+		goto out;
+	}
+	t.control = pair[1];
+	/* No handler of the caller's may run in the child before it has shed them. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = clone_silently(&n->pidfd);
+	if (pid == 0)
+		nursery_process(&t);
+	if (pid < 0)
+		rc = start_failed("clone", err);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!rc) {
+		n->control = pair[0];
+		pair[0] = -1;
+	}
+out:
+	for (int i = 0; i < 2; i++) {
+		if (pair[i] >= 0)
+			close(pair[i]);
+	}
+	if (t.bell >= 0)
+		close(t.bell);
+	if (t.opener >= 0)
+		close(t.opener);
+	return rc;
+}
+
+bool xr_nursery_alive(const struct xr_nursery *n)
+{
+	struct pollfd p = { .fd = n->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) <= 0;
+}
+
+/* True when all of them are gone. */
+static bool await_end(const struct xr_nursery *n, unsigned int ms)
+{
+	uint64_t now = xr_now(), until = now + ms * 1000000ull;
+	struct pollfd p = { .fd = n->control };
+	int got = 0;
+
+	for (; got <= 0 && now < until; now = xr_now())
+		got = poll(&p, 1, (int)((until - now) / 1000000) + 1);
+	return got > 0;
+}
+
+void xr_nursery_stop(struct xr_nursery *n, struct xr_arena *arena)
+{
+	siginfo_t si;
+
+	xr_arena_stop(arena);
+	if (n->pidfd < 0)
+		return;
+	send(n->control, "q", 1, MSG_NOSIGNAL);
+	if (!await_end(n, XR_GRACE_MS + XR_GRACE_MS / 2)) {
+		/* Workers go down with their parent. */
+		syscall(SYS_pidfd_send_signal, n->pidfd, SIGKILL, NULL, 0);
+		await_end(n, XR_GRACE_MS);
+	}
+	while (waitid(P_PIDFD, (id_t)n->pidfd, &si, WEXITED | __WALL) && errno == EINTR)
+		;
+	close(n->control);
+	close(n->pidfd);
+	n->pidfd = n->control = -1;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The handle on the model, and the calls that set the state of the guest, judged as Xen does. */
+#include "host/model_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HVM_SAVE_HEADER 1u
+#define HVM_SAVE_END 0u
+#define HVM_SAVE_MAGIC 0x54381286u
+
+struct host_model {
+	struct xr_host base;
+	struct xr_model *m;
+};
+
+struct save_record {
+	uint16_t type;
+	uint16_t instance;
+	uint32_t length;
+};
+
+struct xr_model *model_of(struct xr_host *h)
+{
+	return ((struct host_model *)h)->m;
+}
+
+/* Lock, count the call and log it. 0, or what a fault says. */
+static int enter(struct xr_model *m, enum xr_model_call call, const char *name)
+{
+	int rc = 0;
+
+	model_lock(m);
+	if (model_begin_locked(m, call, 0, &rc))
+		return rc;
+	if (name)
+		model_log_locked(m, "%s", name);
+	return 0;
+}
+
+static int info(struct xr_host *h, struct xr_dominfo *out)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_INFO, NULL);
+
+	if (rc)
+		goto out;
+	model_reap_locked(m);
+	*out = (struct xr_dominfo){
+		.domid = MODEL_DOMID,
+		.hvm = !m->s->set.pv,
+		.max_vcpu_id = m->s->set.max_vcpu_id,
+		.tot_pages = model_tot_locked(m),
+		.max_pages = m->s->set.max_pages,
+	};
+out:
+	model_unlock(m);
+	return rc;
+}
+
+static int set_cpu_policy(struct xr_host *h, const void *leaves, uint32_t nr_leaves,
+			  const void *msrs, uint32_t nr_msrs, struct xr_policy_fault *fault)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_CPU_POLICY, "policy");
+
+	model_unlock(m);
+	*fault = (struct xr_policy_fault){ ~0u, ~0u, ~0u };
+	if (!rc && ((nr_leaves && !leaves) || (nr_msrs && !msrs)))
+		rc = -EFAULT;
+	return rc;
+}
+
+static int set_tsc(struct xr_host *h, uint32_t mode, uint64_t nsec, uint32_t khz,
+		   uint32_t incarnation)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_TSC, "tsc");
+
+	(void)mode;
+	(void)nsec;
+	(void)khz;
+	(void)incarnation;
+	model_unlock(m);
+	return rc;
+}
+
+/* Indices whose value, once not zero, is there to stay. */
+static bool param_is_set_once(uint32_t index)
+{
+	switch (index) {
+	case 5:	 /* IOREQ_PFN */
+	case 6:	 /* BUFIOREQ_PFN */
+	case 9:	 /* VIRIDIAN */
+	case 32: /* IOREQ_SERVER_PFN */
+	case 33: /* NR_IOREQ_SERVER_PAGES */
+	case 35: /* ALTP2M */
+	case 38: /* MCA_CAP */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool param_is_settable(uint32_t index)
+{
+	return index < MODEL_PARAMS && index != 4 && index != 13 && index != 30 &&
+	       (index < 20 || index > 26);
+}
+
+static int set_param_locked(struct xr_model *m, uint32_t index, uint64_t value)
+{
+	struct model_state *s = m->s;
+
+	if (s->set.pv || !param_is_settable(index))
+		return -EINVAL;
+	if (param_is_set_once(index) && s->param[index] && s->param[index] != value)
+		return -EEXIST;
+	s->param[index] = value;
+	s->param_set[index] = true;
+	return 0;
+}
+
+static int set_param(struct xr_host *h, uint32_t index, uint64_t value)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_PARAM, NULL);
+
+	if (!rc) {
+		model_log_locked(m, "param:%u", index);
+		rc = set_param_locked(m, index, value);
+	}
+	model_unlock(m);
+	return rc;
+}
+
+/* A chain of records from a header to an end; Xen does not look behind the end. */
+static bool context_is_sound(const unsigned char *p, uint32_t size)
+{
+	struct save_record rec = { 0 };
+	uint32_t magic, at = 0;
+
+	while (size - at >= sizeof(rec)) {
+		bool first = at == 0;
+
+		memcpy(&rec, p + at, sizeof(rec));
+		at += (uint32_t)sizeof(rec);
+		if (rec.length > size - at || first != (rec.type == HVM_SAVE_HEADER))
+			return false;
+		if (rec.type == HVM_SAVE_END)
+			return rec.length == 0;
+		if (first) {
+			if (rec.length < sizeof(magic))
+				return false;
+			memcpy(&magic, p + at, sizeof(magic));
+			if (magic != HVM_SAVE_MAGIC)
+				return false;
+		}
+		at += rec.length;
+	}
+	return false;
+}
+
+static int set_hvm_context(struct xr_host *h, const void *context, uint32_t size)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_CONTEXT, "context");
+
+	if (!rc && (m->s->set.pv || !context_is_sound(context, size)))
+		rc = -EINVAL;
+	model_unlock(m);
+	return rc;
+}
+
+static int seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+		       uint32_t console_domid, uint32_t store_domid)
+{
+	struct xr_model *m = model_of(h);
+	int rc = enter(m, XR_CALL_GRANTS, "grants");
+
+	(void)console_gfn;
+	(void)store_gfn;
+	(void)console_domid;
+	(void)store_domid;
+	model_unlock(m);
+	return rc;
+}
+
+static void close_host(struct xr_host *h)
+{
+	free(h);
+}
+
+static const struct xr_host_ops ops = {
+	.name = "model",
+	.info = info,
+	.populate = model_populate,
+	.release = model_release,
+	.set_cpu_policy = set_cpu_policy,
+	.set_tsc = set_tsc,
+	.set_param = set_param,
+	.set_hvm_context = set_hvm_context,
+	.seed_grants = seed_grants,
+	.mapper_open = model_mapper_open,
+	.mapper_close = model_mapper_close,
+	.map = model_map,
+	.unmap = model_unmap,
+	.close = close_host,
+};
+
+int xr_host_model_open(struct xr_host **out, struct xr_model *m)
+{
+	struct host_model *h = malloc(sizeof(*h));
+
+	*out = NULL;
+	if (!h)
+		return -ENOMEM;
+	*h = (struct host_model){ { &ops }, m };
+	*out = &h->base;
+	return 0;
+}

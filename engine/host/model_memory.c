@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The model's machine memory: two files in private tmpfs mounts, one that gets huge pages and one
+ * that never does.
+ *
+ * Pages are made through the descriptor, never through a mapping, so that making them holds no
+ * process's mmap lock. A first fallocate() allocates without clearing, a second one finds the page
+ * not up to date and clears it: together they cost one clear and one look-up, which is what a
+ * populate costs Xen.
+ */
+#include "host/model_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HUGE_SIZE ((size_t)REGION_PAGES * XR_PAGE_SIZE)
+#define CHECK_PAGES 16u
+
+static int tmpfs_file(const char *huge)
+{
+	int mnt = -1, fd = -1;
+	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return -1;
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "huge", huge, 0) < 0)
+		goto out;
+	/* 0: no limit but the machine's memory */
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", "0", 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		goto out;
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (mnt >= 0)
+		fd = openat(mnt, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+out:
+	if (mnt >= 0)
+		close(mnt);
+	close(fs);
+	if (fd >= 0 && ftruncate(fd, (off_t)(MFN_LIMIT << XR_PAGE_SHIFT)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int plain_file(void)
+{
+	int fd = memfd_create("xr-model-memory", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)(MFN_LIMIT << XR_PAGE_SHIFT)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Is the page at this aligned address mapped by one huge entry? */
+static bool mapped_huge(const void *addr)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long kb, from, to;
+	bool here = false, found = false;
+	char line[512];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = from <= (uintptr_t)addr && (uintptr_t)addr < to;
+		else if (here && sscanf(line, "ShmemPmdMapped: %lu kB", &kb) == 1)
+			found = kb >= HUGE_SIZE / 1024;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Does an allocation of 2M out of this file come as one page? Only trying tells. */
+static bool gives_huge(int fd)
+{
+	char *base = mmap(NULL, 2 * HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at;
+	bool huge = false;
+
+	if (base == MAP_FAILED)
+		return false;
+	at = base + (HUGE_SIZE - (uintptr_t)base % HUGE_SIZE) % HUGE_SIZE;
+	if (fallocate(fd, 0, 0, HUGE_SIZE) == 0 &&
+	    mmap(at, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at) {
+		*(volatile char *)at = 0;
+		huge = mapped_huge(at);
+	}
+	munmap(base, 2 * HUGE_SIZE);
+	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE_SIZE);
+	return huge;
+}
+
+static int huge_file(void)
+{
+	static const char *const ways[] = { "always", "within_size" };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		int fd = tmpfs_file(ways[i]);
+
+		if (fd >= 0 && gives_huge(fd))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -1;
+}
+
+int model_files_open(struct xr_model *m)
+{
+	struct stat st;
+
+	if (!m->s->set.no_huge)
+		m->file[1] = huge_file();
+	m->s->huge = m->file[1] >= 0;
+	m->file[0] = tmpfs_file("never");
+	for (int i = 0; i < 2; i++) {
+		if (m->file[i] < 0)
+			m->file[i] = plain_file();
+		if (m->file[i] < 0 || fstat(m->file[i], &st) < 0)
+			return -errno;
+		m->s->file[i] = (struct model_file){ m->file[i], st.st_dev, st.st_ino };
+	}
+	return 0;
+}
+
+int model_pages_make(struct xr_model *m, uint64_t mfn, uint64_t count)
+{
+	off_t at = (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT);
+	off_t len = (off_t)(count << XR_PAGE_SHIFT);
+	int fd = mfn_file(m, mfn);
+
+	if (m->s->set.without_memory)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		int rc;
+
+		do {
+			rc = fallocate(fd, 0, at, len);
+		} while (rc < 0 && errno == EINTR);
+		if (rc < 0) {
+			rc = -errno;
+			model_pages_free(m, mfn, count);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+void model_pages_free(struct xr_model *m, uint64_t mfn, uint64_t count)
+{
+	int rc;
+
+	if (m->s->set.without_memory)
+		return;
+	do {
+		rc = fallocate(mfn_file(m, mfn), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT),
+			       (off_t)(count << XR_PAGE_SHIFT));
+	} while (rc < 0 && errno == EINTR);
+}
+
+static bool is_zero(const unsigned char *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, XR_PAGE_SIZE - 1) == 0;
+}
+
+uint64_t model_pages_dirty(struct xr_model *m, uint64_t mfn, uint64_t count)
+{
+	unsigned char buf[CHECK_PAGES * XR_PAGE_SIZE];
+	uint64_t dirty = 0;
+
+	while (count) {
+		uint64_t n = count < CHECK_PAGES ? count : CHECK_PAGES;
+		ssize_t got = pread(mfn_file(m, mfn), buf, n << XR_PAGE_SHIFT,
+				    (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT));
+
+		if (got != (ssize_t)(n << XR_PAGE_SHIFT))
+			return dirty + count;
+		for (uint64_t i = 0; i < n; i++)
+			dirty += !is_zero(buf + (i << XR_PAGE_SHIFT));
+		mfn += n;
+		count -= n;
+	}
+	return dirty;
+}
+
+static int page_io(struct xr_model *m, uint64_t gfn, void *in, const void *out)
+{
+	uint64_t mfn;
+	ssize_t done;
+	off_t at;
+	int order, rc = 0;
+
+	model_lock(m);
+	mfn = model_p2m_get_locked(m, gfn, &order);
+	if (mfn == NO_FRAME) {
+		rc = -ENOENT;
+		goto out;
+	}
+	if (m->s->set.without_memory) {
+		rc = -ENOSYS;
+		goto out;
+	}
+	at = (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT);
+	if (in)
+		done = pread(mfn_file(m, mfn), in, XR_PAGE_SIZE, at);
+	else
+		done = pwrite(mfn_file(m, mfn), out, XR_PAGE_SIZE, at);
+	if (done != XR_PAGE_SIZE)
+		rc = done < 0 ? -errno : -EIO;
+	else if (out)
+		*model_ref(m, mfn) |= REF_TOUCHED;
+out:
+	model_unlock(m);
+	return rc;
+}
+
+int xr_model_peek(struct xr_model *m, uint64_t gfn, void *page)
+{
+	return page_io(m, gfn, page, NULL);
+}
+
+int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page)
+{
+	return page_io(m, gfn, NULL, page);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct guest_mapper {
+	struct xr_mapper m;
+	struct guest *g;
+};
+
+static void nap(void)
+{
+	const struct timespec ms = { 0, 1000000 };
+
+	nanosleep(&ms, NULL);
+}
+
+static void lock(struct guest_state *s)
+{
+	while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
+		nap();
+}
+
+static void unlock(struct guest_state *s)
+{
+	__atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
+}
+
+/* A zombie has no memory any more: it only waits for a parent that may take its time. */
+static bool exists(pid_t pid)
+{
+	char path[32], state = 'Z';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 'Z';
+	fclose(f);
+	return state != 'Z' && state != 'X';
+}
+
+static void note_pid(struct guest_state *s, pid_t pid)
+{
+	for (uint32_t i = 0; i < s->npids; i++) {
+		if (s->pids[i] == pid)
+			return;
+	}
+	s->pids[s->npids++ % GUEST_PIDS] = pid;
+}
+
+static int mapper_open(struct xr_host *h, struct xr_mapper **out)
+{
+	struct guest *g = (struct guest *)h;
+	struct guest_mapper *m;
+
+	lock(g->state);
+	note_pid(g->state, getpid());
+	note_pid(g->state, getppid());
+	unlock(g->state);
+	if (__atomic_load_n(&g->state->opens_fail, __ATOMIC_ACQUIRE))
+		return -EACCES;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->m.ops = h->ops;
+	m->g = g;
+	*out = &m->m;
+	return 0;
+}
+
+static void mapper_close(struct xr_mapper *m)
+{
+	free(m);
+}
+
+static void *map_frames(struct guest *g, size_t n, const uint64_t *gfns)
+{
+	unsigned char *at = mmap(NULL, n * XR_PAGE_SIZE, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t run;
+
+	if (at == MAP_FAILED)
+		return NULL;
+	for (size_t i = 0; i < n; i += run) {
+		for (run = 1; i + run < n && gfns[i + run] == gfns[i] + run;)
+			run++;
+		if (gfns[i] + run > g->frames ||
+		    mmap(at + i * XR_PAGE_SIZE, run * XR_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, g->fd,
+			 (off_t)(gfns[i] * XR_PAGE_SIZE)) == MAP_FAILED) {
+			munmap(at, n * XR_PAGE_SIZE);
+			errno = EINVAL;
+			return NULL;
+		}
+	}
+	return at;
+}
+
+static bool note_mapping(struct guest_state *s, void *addr, size_t n, const uint64_t *gfns)
+{
+	bool done = false;
+
+	lock(s);
+	for (unsigned int i = 0; !done && i < GUEST_MAPPINGS; i++) {
+		struct guest_mapping *g = &s->mapping[i];
+
+		if (g->pid == getpid() || (g->pid && exists(g->pid)))
+			continue;
+		g->pid = getpid();
+		g->addr = addr;
+		g->n = (uint32_t)n;
+		for (size_t k = 0; k < n; k++)
+			g->gfn[k] = (uint32_t)gfns[k];
+		done = true;
+	}
+	unlock(s);
+	return done;
+}
+
+static bool meet_fault(struct guest_state *s, size_t n, int *err)
+{
+	uint64_t call = __atomic_add_fetch(&s->map_calls, 1, __ATOMIC_ACQ_REL);
+
+	if (call != __atomic_load_n(&s->fault_at, __ATOMIC_ACQUIRE))
+		return false;
+	if (s->fault == GUEST_RAISE)
+		kill(getpid(), s->fault_arg);
+	if (s->fault == GUEST_FAIL_PAGE && (size_t)s->fault_arg < n)
+		err[s->fault_arg] = -EINVAL;
+	return s->fault == GUEST_FAIL_CALL;
+}
+
+static void *map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
+{
+	struct guest *g = ((struct guest_mapper *)m)->g;
+	void *addr;
+
+	memset(err, 0, n * sizeof(*err));
+	if (__atomic_load_n(&g->state->stalled, __ATOMIC_ACQUIRE)) {
+		__atomic_add_fetch(&g->state->stalls, 1, __ATOMIC_ACQ_REL);
+		while (__atomic_load_n(&g->state->stalled, __ATOMIC_ACQUIRE))
+			nap();
+	}
+	if (meet_fault(g->state, n, err)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	addr = map_frames(g, n, gfns);
+	if (addr && !note_mapping(g->state, addr, n, gfns))
+		abort();
+	return addr;
+}
+
+static int unmap(struct xr_mapper *m, void *addr, size_t n)
+{
+	struct guest_state *s = ((struct guest_mapper *)m)->g->state;
+	bool found = false;
+
+	if (__atomic_load_n(&s->unmaps_fail, __ATOMIC_ACQUIRE))
+		return -EIO;
+	lock(s);
+	for (unsigned int i = 0; !found && i < GUEST_MAPPINGS; i++) {
+		struct guest_mapping *g = &s->mapping[i];
+
+		found = g->pid == getpid() && g->addr == addr && g->n == n;
+		if (found)
+			g->pid = 0;
+	}
+	unlock(s);
+	if (!found)
+		abort(); /* unmapped twice, or in part */
+	return munmap(addr, n * XR_PAGE_SIZE) ? -errno : 0;
+}
+
+static const struct xr_host_ops ops = {
+	.name = "copy test",
+	.mapper_open = mapper_open,
+	.mapper_close = mapper_close,
+	.map = map,
+	.unmap = unmap,
+};
+
+struct guest *guest_new(size_t frames)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	g->host.ops = &ops;
+	g->frames = frames;
+	g->fd = memfd_create("guest", MFD_CLOEXEC);
+	if (g->fd < 0 || ftruncate(g->fd, (off_t)(frames * XR_PAGE_SIZE)))
+		abort();
+	g->memory = mmap(NULL, frames * XR_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+	g->state = mmap(NULL, sizeof(*g->state), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (g->memory == MAP_FAILED || g->state == MAP_FAILED)
+		abort();
+	return g;
+}
+
+void guest_free(struct guest *g)
+{
+	munmap(g->memory, g->frames * XR_PAGE_SIZE);
+	munmap(g->state, sizeof(*g->state));
+	close(g->fd);
+	free(g);
+}
+
+void guest_fail_map(struct guest *g, uint64_t nth, enum guest_fault fault, int arg)
+{
+	struct guest_state *s = g->state;
+
+	s->fault = fault;
+	s->fault_arg = arg;
+	__atomic_store_n(&s->fault_at, __atomic_load_n(&s->map_calls, __ATOMIC_ACQUIRE) + nth,
+			 __ATOMIC_RELEASE);
+}
+
+static bool holds(const struct guest_mapping *m, int64_t gfn)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		if (gfn < 0 || m->gfn[i] == gfn)
+			return true;
+	}
+	return false;
+}
+
+unsigned int guest_mapped(struct guest *g, int64_t gfn)
+{
+	unsigned int live = 0;
+
+	lock(g->state);
+	for (unsigned int i = 0; i < GUEST_MAPPINGS; i++) {
+		const struct guest_mapping *m = &g->state->mapping[i];
+
+		live += m->pid && holds(m, gfn) && (m->pid == getpid() || exists(m->pid));
+	}
+	unlock(g->state);
+	return live;
+}
+
+unsigned int guest_processes(struct guest *g)
+{
+	unsigned int live = 0;
+
+	for (uint32_t i = 0; i < g->state->npids && i < GUEST_PIDS; i++)
+		live += g->state->pids[i] != getpid() && g->state->pids[i] != getppid() &&
+			exists(g->state->pids[i]);
+	return live;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How many calls it takes, how large the extents are, how far it goes ahead: by example. */
+#include "populate/rig.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#define GIG (1u << 18)
+
+/* A regular first pass of one gigabyte in which every nth region has a hole. */
+static void say_gig(struct script *s, unsigned int every)
+{
+	for (uint64_t pfn = GIG; pfn < 2 * GIG; pfn++)
+		script_say(s, pfn, pfn / 512 % every == 0 && pfn % 512 == 77 ? XTAB : RAM);
+}
+
+Test(calls, a_gigabyte_with_holes_on_a_pipe)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	say_gig(&r.s, 20);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_leq(r.f.populate_calls, 256 + 26);
+	cr_assert_eq(r.f.release_calls, 0);
+	cr_assert_eq(r.f.extents_of[9], 512 - 26);
+	rig_close(&r);
+}
+
+Test(calls, a_gigabyte_with_holes_from_an_index)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	say_gig(&r.s, 20);
+	for (uint64_t pfn = GIG; pfn < 2 * GIG; pfn++)
+		if (r.s.in[pfn])
+			xr_pfnset_add(want, pfn, 1);
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	cr_assert_leq(r.f.populate_calls, 80, "%lu", r.f.populate_calls);
+	cr_assert_eq(r.f.release_calls, 0);
+	cr_assert_eq(r.f.extents_of[9], 512 - 26);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+Test(calls, nothing_is_asked_for_what_is_there)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	uint64_t pfns[600];
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	xr_pfnset_add(want, 512, 5000);
+	for (uint64_t i = 0; i < 600; i++)
+		pfns[i] = 700 + i;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, 600, &r.err), 0);
+	cr_assert_eq(r.f.populate_calls, 1);
+	cr_assert_eq(r.f.extents_of[9], 2);
+	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, 600, &r.err), 0);
+	cr_assert_eq(r.f.populate_calls, 1);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_eq(xr_physmap_ahead(r.pm, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 5000);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+Test(extents, one_gigabyte_where_it_is_asked_for)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG - 512, 2 * GIG);
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_eq(r.f.extents_of[18], 1);
+	cr_assert_eq(r.f.extents_of[9], 512);
+	cr_assert_eq(r.f.extents_of[0], 0);
+	cr_assert_eq(rig_stats(&r).whole_1g, 1);
+	xr_pfnset_free(want);
+	rig_close(&r);
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	script_range(&r.s, GIG, 2 * GIG, RAM);
+	r.look_ahead = 300;
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.extents_of[18], 1);
+	cr_assert_eq(r.f.populate_calls, 1);
+	rig_close(&r);
+}
+
+Test(extents, the_limit_met_exactly)
+{
+	static const size_t chunks[] = { 1024, 1000, 300 };
+
+	for (unsigned int i = 0; i < 3; i++) {
+		struct rig r;
+
+		rig_open(&r, XR_POLICY_EXACT, 9);
+		say_gig(&r.s, 20);
+		r.f.max_pages = r.s.ram;
+		r.chunk = chunks[i];
+		r.cfg.ahead_pages = 16384;
+		cr_assert_eq(rig_run(&r), 0);
+		rig_check(&r);
+		cr_assert_eq(r.f.extents_of[9], 512 - 26);
+		rig_close(&r);
+	}
+}
+
+/* Whole regions near the special addresses are whole for the exact policy. */
+Test(extents, forbidden_to_the_speculative_only)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0xfc000, 0xfc200, RAM);
+	cr_assert_eq(rig_run(&r), 0);
+	cr_assert_eq(fake_order(&r.f, 0xfc000), 9);
+	rig_close(&r);
+
+	rig_open(&r, XR_POLICY_SPECULATIVE, 9);
+	script_range(&r.s, 0xfc000, 0xfc200, RAM);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(fake_order(&r.f, 0xfc000), 0);
+	rig_close(&r);
+}
+
+Test(extents, a_refused_one_falls_back_alone)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 512 * 60, RAM);
+	r.chunk = 512 * 60;
+	r.f.refuse_2m = 20;
+	r.f.seed = 12345;
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_gt(r.f.refused_of[9], 2);
+	cr_assert_eq(r.f.extents_of[9] * 512 + r.f.extents_of[0], r.s.ram);
+	cr_assert_gt(r.f.extents_of[9], 30);
+	rig_close(&r);
+}
+
+Test(ahead, a_regular_pass_never_waits_for_frames)
+{
+	uint64_t calls;
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, GIG, 2 * GIG, RAM);
+	r.look_ahead = 0;
+	r.cfg.ahead_pages = 16384;
+	r.idle = true;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, 64), 0);
+	calls = r.f.populate_calls;
+	r.idle = false;
+	cr_assert_eq(rig_stats(&r).speculative, 16384);
+	cr_assert_eq(rig_apply(&r, 16), 0);
+	cr_assert_eq(r.f.populate_calls, calls); /* 64 MiB were there already */
+	cr_assert_eq(rig_apply(&r, 1000), 0);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.release_calls, 0);
+	cr_assert_eq(rig_stats(&r).peak_speculative, 16384);
+	cr_assert_eq(r.f.extents_of[9], 512);
+	rig_close(&r);
+}
+
+Test(ahead, a_wrong_guess_stops_it)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 512 * 21, RAM);
+	script_range(&r.s, 512 * 21, 512 * 401, XTAB); /* as below 4 GiB */
+	script_range(&r.s, 512 * 401, 512 * 431, RAM);
+	r.look_ahead = 0;
+	r.cfg.ahead_pages = 8192;
+	r.idle = true;
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_leq(rig_stats(&r).released, 2 * 8192);
+	cr_assert_gt(rig_stats(&r).released, 0);
+	cr_assert_eq(rig_stats(&r).whole_2m, 50);
+	rig_close(&r);
+}
+
+Test(ahead, without_superpages_in_4k)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 0);
+	script_range(&r.s, GIG, GIG + 512 * 64, RAM);
+	r.look_ahead = 0;
+	r.cfg.ahead_pages = 4096;
+	r.idle = true;
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(rig_stats(&r).peak_speculative, 4096);
+	rig_close(&r);
+}
+
+Test(ahead, not_beyond_the_limit_and_given_back_under_pressure)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512 * 64, 512 * 80, RAM);
+	script_range(&r.s, 512 * 100, 512 * 102, RAM);
+	r.look_ahead = 0;
+	r.cfg.ahead_pages = 8192;
+	r.idle = true;
+	r.f.max_pages = r.s.ram;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, 8), 0);
+	cr_assert_gt(rig_stats(&r).speculative, 0);
+	cr_assert_leq(r.f.tot_pages, r.s.ram);
+	cr_assert_eq(rig_apply(&r, 100), 0);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
+Test(ahead, not_past_the_first_pass)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 512 * 20, RAM);
+	script_say(&r.s, 600, RAM);
+	r.look_ahead = 0;
+	r.cfg.ahead_pages = 8192;
+	r.idle = true;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, r.s.nchunks), 0);
+	cr_assert_eq(rig_stats(&r).speculative, 0);
+	cr_assert_eq(xr_physmap_ahead(r.pm, &r.err), 0);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
+Test(failure, the_call_itself)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 1024, RAM);
+	r.f.call_error = -EPERM;
+	cr_assert_eq(rig_run(&r), -EPERM);
+	cr_assert(r.err.host_failed);
+	cr_assert_eq(r.err.stage, XR_STAGE_POPULATE);
+	cr_assert_eq(r.err.pfn, 512);
+	cr_assert_eq(r.err.record, 0);
+	cr_assert_eq(xr_pfnset_count(xr_physmap_set(r.pm)), 0);
+	rig_close(&r);
+}
+
+static int cannot_retire(void *ctx, const uint64_t *pfns, size_t n, bool clear,
+			 struct xr_error *err)
+{
+	(void)ctx;
+	(void)n;
+	(void)clear;
+	return xr_fail_host(err, -EFAULT, XR_STAGE_COPY, NULL, pfns[0], "no");
+}
+
+/* A frame that could not be retired is not released. */
+Test(failure, retiring)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	r.cfg.retire = cannot_retire;
+	script_range(&r.s, 512, 1024, RAM);
+	script_say(&r.s, 600, XTAB);
+	cr_assert_eq(rig_run(&r), -EFAULT);
+	cr_assert_eq(r.err.stage, XR_STAGE_COPY);
+	cr_assert_eq(r.f.release_calls, 0);
+	cr_assert(xr_physmap_has(r.pm, 600));
+	rig_close(&r);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "props/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool why_not(const struct why *w, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(w->text, w->room, fmt, args);
+	va_end(args);
+	return false;
+}
+
+static bool check_page(const struct why *w, struct xr_model *m, const struct refmodel *ref,
+		       uint64_t pfn)
+{
+	const unsigned char *want = refmodel_page(ref, pfn);
+	unsigned char page[XR_PAGE_SIZE];
+	uint64_t got[2], wanted[2];
+	int rc = xr_model_peek(m, pfn, page);
+
+	if (rc)
+		return why_not(w, "pfn %#lx can't be read: %d", pfn, rc);
+	if (!memcmp(page, want, sizeof(page)))
+		return true;
+	memcpy(got, page, sizeof(got));
+	memcpy(wanted, want, sizeof(wanted));
+	return why_not(w,
+		       "pfn %#lx has wrong contents: begins with %#lx %#lx, not %#lx %#lx "
+		       "(pfn and serial)",
+		       pfn, got[0], got[1], wanted[0], wanted[1]);
+}
+
+bool check_guest(const struct why *w, struct xr_model *m, const struct refmodel *ref)
+{
+	uint64_t at = 0;
+
+	for (uint64_t i = 0; i < ref->backed; i++) {
+		uint64_t pfn = ref->pfns[i], have = xr_model_next(m, at);
+
+		if (have < pfn)
+			return why_not(w, "pfn %#lx is backed and must not be", have);
+		if (have > pfn)
+			return why_not(w, "pfn %#lx is not backed", pfn);
+		if (xr_model_order(m, pfn) < 0)
+			return why_not(w, "pfn %#lx has no order", pfn);
+		if (!check_page(w, m, ref, pfn))
+			return false;
+		at = pfn + 1;
+	}
+	at = xr_model_next(m, at);
+	return at == ~0ull || why_not(w, "pfn %#lx is backed and must not be", at);
+}
+
+bool check_habits(const struct why *w, struct xr_model *m)
+{
+	struct xr_model_stats st;
+
+	xr_model_stats(m, &st);
+	if (st.leaked)
+		return why_not(w, "%lu frames leaked: backed frames were populated", st.leaked);
+	if (st.released_empty)
+		return why_not(w, "%lu empty frames were released", st.released_empty);
+	if (st.released_mapped)
+		return why_not(w, "%lu frames were released while mapped", st.released_mapped);
+	if (st.released_dirty)
+		return why_not(w, "%lu frames were released with guest data", st.released_dirty);
+	if (st.live_mappings)
+		return why_not(w, "%lu pages are still mapped", st.live_mappings);
+	if (st.peak_pages > st.max_pages)
+		return why_not(w, "%lu pages at a time, %lu allowed", st.peak_pages, st.max_pages);
+	return true;
+}
+
+bool check_domain(const struct why *w, struct xr_model *m, const struct refmodel *ref,
+		  uint64_t start)
+{
+	struct xr_model_stats st;
+
+	xr_model_stats(m, &st);
+	if (st.tot_pages != start + ref->backed)
+		return why_not(w, "the domain owns %lu pages, not %lu", st.tot_pages,
+			       start + ref->backed);
+	for (uint32_t i = 0; i < 64; i++) {
+		if (i == 4 || ref->params[i] == ~0ull) /* PAE_ENABLED is not to be set */
+			continue;
+		if (xr_model_param(m, i) != ref->params[i])
+			return why_not(w, "HVM parameter %u is %#lx, not %#lx", i,
+				       xr_model_param(m, i), ref->params[i]);
+	}
+	if (xr_model_param(m, 4) != ~0ull)
+		return why_not(w, "HVM parameter 4 was set");
+	return true;
+}
+
+bool check_result(const struct why *w, const struct xr_result *res, const struct random_stream *s)
+{
+	const struct {
+		const char *name;
+		uint64_t have, want;
+	} fields[] = {
+		{ "store_gfn", res->store_gfn, s->ref.params[1] },
+		{ "console_gfn", res->console_gfn, s->ref.params[17] },
+		{ "stream_version", res->stream_version, s->version },
+		{ "xen_major", res->xen_major, 4 },
+		{ "records", res->records, s->b.records },
+		{ "bytes", res->bytes, s->b.end_offset - s->b.libxc_offset },
+		{ "pages_received", res->pages_received, s->ref.pages },
+		{ "pages_populated", res->pages_populated, s->ref.backed },
+		{ "verify_differences", res->verify_differences, s->ref.differences },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (fields[i].have != fields[i].want)
+			return why_not(w, "result: %s is %#lx, not %#lx", fields[i].name,
+				       fields[i].have, fields[i].want);
+	}
+	return res->pages_written <= res->pages_received ||
+	       why_not(w, "result: more pages written than received");
+}
+
+bool check_error(const struct why *w, int rc, const struct xr_error *err)
+{
+	if (rc >= 0)
+		return why_not(w, "succeeded with %d instead of failing", rc);
+	if (err->code != rc)
+		return why_not(w, "returned %d, but the error has %d: %s", rc, err->code,
+			       err->text);
+	if (err->stage == XR_STAGE_NONE)
+		return why_not(w, "the error names no stage: %s", err->text);
+	if (!memchr(err->text, 0, sizeof(err->text)) || strlen(err->text) < 8 ||
+	    strchr(err->text, '\n'))
+		return why_not(w, "the error says nothing, or too much");
+	return true;
+}
+
+static bool has_no_superpage(uint64_t region)
+{
+	return region == 0xa0 >> 9 || region == 0xfee00 >> 9 || region == 0xfc000 >> 9;
+}
+
+bool check_superpages(const struct why *w, struct xr_model *m, const struct refmodel *ref)
+{
+	for (uint64_t i = 0; i + 512 <= ref->backed; i++) {
+		uint64_t pfn = ref->pfns[i];
+
+		if (pfn % 512 || ref->pfns[i + 511] != pfn + 511)
+			continue;
+		if (has_no_superpage(pfn >> 9) != (xr_model_order(m, pfn) == 0))
+			return why_not(w, "the whole 2M region at pfn %#lx has order %d", pfn,
+				       xr_model_order(m, pfn));
+	}
+	return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "props/combo.h"
+
+#include "host/host.h"
+
+#include <stdio.h>
+
+#define PICK(r, ...)                                                                               \
+	((const unsigned int[]){ __VA_ARGS__ })[rng_below(                                         \
+		r, sizeof((const unsigned int[]){ __VA_ARGS__ }) / sizeof(unsigned int))]
+
+struct combo combo_random(struct rng *r)
+{
+	struct combo c;
+
+	c.feed = PICK(r, FEED_FILE, FEED_FILE, FEED_FILE, FEED_PIPE, FEED_PIPE, FEED_SOCKET,
+		      FEED_TCP);
+	c.workers = PICK(r, 1, 2, 4);
+	c.kind = PICK(r, XR_WORKER_PROCESS, XR_WORKER_THREAD);
+	c.policy = PICK(r, XR_POLICY_EXACT, XR_POLICY_EXACT, XR_POLICY_SPECULATIVE, XR_POLICY_4K);
+	c.max_order = PICK(r, XR_ORDER_2M, XR_ORDER_1G);
+	c.ahead_mib = PICK(r, 0, 64);
+	c.room = PICK(r, ROOM_NONE, ROOM_SOME);
+	c.fail_from = PICK(r, 255, 255, 255, XR_ORDER_2M, XR_ORDER_1G);
+	c.io = PICK(r, XR_IO_AUTO, XR_IO_PLAIN);
+	/* A gibibyte is dear; it matters only where it is tried. */
+	if (c.max_order == XR_ORDER_1G && c.policy == XR_POLICY_SPECULATIVE && rng_chance(r, 1, 25))
+		c.room = ROOM_MUCH;
+	return c;
+}
+
+void combo_print(const struct combo *c, char text[COMBO_TEXT])
+{
+	snprintf(text, COMBO_TEXT, "%u:%u:%u:%u:%u:%u:%u:%u:%u", c->feed, c->workers, c->kind,
+		 c->policy, c->max_order, c->ahead_mib, c->room, c->fail_from, c->io);
+}
+
+bool combo_parse(struct combo *c, const char *text)
+{
+	return sscanf(text, "%u:%u:%u:%u:%u:%u:%u:%u:%u", &c->feed, &c->workers, &c->kind,
+		      &c->policy, &c->max_order, &c->ahead_mib, &c->room, &c->fail_from,
+		      &c->io) == 9 &&
+	       c->feed < FEED_KINDS;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Streams of real guests must restore to what their manifest says. The small one of the repository
+ * always, and those of a directory that environment XR_STREAMS names.
+ */
+#include "lib/digest.h"
+#include "lib/feed.h"
+#include "props/check.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zstd.h>
+
+struct entry {
+	char file[128], guest[32], sha256[65];
+	uint64_t end_offset, populated, whole_2m, store_gfn, console_gfn, trailing, pages;
+};
+
+struct bytes {
+	unsigned char *at;
+	size_t size;
+};
+
+/* The value behind "key": on a manifest's line; enough of JSON for lines that a program wrote. */
+static const char *value_of(const char *line, const char *key)
+{
+	char quoted[64];
+	const char *at;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
+	at = strstr(line, quoted);
+	return at ? at + strlen(quoted) : "";
+}
+
+static uint64_t number_of(const char *line, const char *key)
+{
+	return strtoull(value_of(line, key), NULL, 10);
+}
+
+static void text_of(const char *line, const char *key, char *out, size_t room)
+{
+	const char *from = value_of(line, key), *end;
+
+	cr_assert_eq(*from, '"', "the manifest lacks %s: %s", key, line);
+	end = strchr(++from, '"');
+	cr_assert(end && (size_t)(end - from) < room);
+	memcpy(out, from, (size_t)(end - from));
+	out[end - from] = 0;
+}
+
+static struct entry parse(const char *line)
+{
+	struct entry e;
+
+	text_of(line, "file", e.file, sizeof(e.file));
+	text_of(line, "guest", e.guest, sizeof(e.guest));
+	text_of(line, "sha256", e.sha256, sizeof(e.sha256));
+	e.end_offset = number_of(line, "end_offset");
+	e.populated = number_of(line, "populated");
+	e.whole_2m = number_of(line, "whole_2m_regions");
+	e.store_gfn = number_of(line, "store_gfn");
+	e.console_gfn = number_of(line, "console_gfn");
+	e.trailing = number_of(line, "trailing_bytes");
+	e.pages = number_of(line, "pages_with_data");
+	return e;
+}
+
+static struct bytes map_file(int fd)
+{
+	struct bytes b = { .size = (size_t)lseek(fd, 0, SEEK_END) };
+
+	b.at = mmap(NULL, b.size, PROT_READ, MAP_PRIVATE, fd, 0);
+	cr_assert_neq((void *)b.at, MAP_FAILED);
+	return b;
+}
+
+static struct bytes decompress(const char *path)
+{
+	static unsigned char in[1 << 16], out[1 << 20];
+	FILE *from = fopen(path, "rb"), *to = tmpfile();
+	ZSTD_DStream *z = ZSTD_createDStream();
+	struct bytes b;
+	size_t left = 1;
+
+	cr_assert(from && to && z, "can't open %s", path);
+	for (ZSTD_inBuffer i = { in, 0, 0 };;) {
+		ZSTD_outBuffer o = { out, sizeof(out), 0 };
+
+		if (i.pos == i.size) {
+			i = (ZSTD_inBuffer){ in, fread(in, 1, sizeof(in), from), 0 };
+			if (!i.size)
+				break;
+		}
+		left = ZSTD_decompressStream(z, &o, &i);
+		cr_assert_not(ZSTD_isError(left), "%s: %s", path, ZSTD_getErrorName(left));
+		cr_assert_eq(fwrite(out, 1, o.pos, to), o.pos);
+	}
+	cr_assert_eq(left, 0, "%s is cut off", path);
+	cr_assert_eq(fflush(to), 0);
+	b = map_file(fileno(to));
+	ZSTD_freeDStream(z);
+	fclose(from);
+	fclose(to);
+	return b;
+}
+
+struct walk {
+	struct xr_model *m;
+	uint64_t at, seen, whole, run;
+};
+
+static int next_frame(void *opaque, uint64_t *pfn, void *page)
+{
+	struct walk *w = opaque;
+
+	*pfn = xr_model_next(w->m, w->at);
+	if (*pfn == ~0ull)
+		return 0;
+	w->run = *pfn == w->at && *pfn % 512 ? w->run + 1 : 1;
+	w->whole += *pfn % 512 == 511 && w->run == 512;
+	w->at = *pfn + 1;
+	w->seen++;
+	return xr_model_peek(w->m, *pfn, page) ? -1 : 1;
+}
+
+static void check_guest_digest(struct xr_model *m, const struct entry *e, const char *how)
+{
+	struct walk w = { .m = m };
+	char hex[65], text[512] = "";
+
+	cr_assert_eq(digest_pages(next_frame, &w, hex), 0, "%s %s", e->file, how);
+	cr_assert_eq(w.seen, e->populated, "%s %s: %lu frames", e->file, how, w.seen);
+	cr_assert_eq(w.whole, e->whole_2m, "%s %s: %lu whole regions", e->file, how, w.whole);
+	cr_assert_str_eq(hex, e->sha256, "%s %s", e->file, how);
+	cr_assert(check_habits(&(struct why){ text, sizeof(text) }, m), "%s %s: %s", e->file, how,
+		  text);
+}
+
+static void restore(const struct entry *e, const struct bytes *b, enum feed_kind kind,
+		    enum xr_policy policy, enum xr_worker_kind workers)
+{
+	struct xr_model_settings set;
+	struct xr_restore *handle;
+	struct xr_model_stats st;
+	struct xr_model *model;
+	struct xr_settings s;
+	struct xr_result res;
+	struct xr_error err;
+	unsigned char rest[64];
+	struct feed f;
+	char how[64];
+
+	snprintf(how, sizeof(how), "(%s, policy %u, workers %u)", feed_kind_name(kind), policy,
+		 workers);
+	cr_assert_eq(feed_open(&f, kind, b->at, b->size, 1), 0);
+	xr_model_settings_default(&set);
+	set.max_pages = e->populated + 256; /* what libxl leaves */
+	cr_assert_eq(xr_model_create(&model, &set), 0);
+	xr_settings_default(&s);
+	s.fd = f.fd;
+	s.host = XR_HOST_MODEL;
+	s.model = model;
+	s.policy = policy;
+	s.workers = 2;
+	s.worker_kind = workers;
+	cr_assert_eq(xr_open(&handle, &s, &err), 0, "%s %s: %s", e->file, how, err.text);
+	cr_assert_eq(xr_run(handle, &res, &err), 0, "%s %s: %s", e->file, how, err.text);
+	xr_close(&handle);
+
+	check_guest_digest(model, e, how);
+	cr_assert_eq(res.pages_populated, e->populated);
+	cr_assert_eq(res.pages_received, e->pages);
+	cr_assert_eq(res.store_gfn, e->store_gfn);
+	cr_assert_eq(res.console_gfn, e->console_gfn);
+	cr_assert_eq(feed_rest(&f, rest, sizeof(rest)), (ssize_t)e->trailing, "%s %s", e->file,
+		     how);
+	cr_assert_arr_eq(rest, b->at + e->end_offset, e->trailing);
+	xr_model_stats(model, &st);
+	if (policy == XR_POLICY_EXACT) /* all but those where Xen should have none */
+		cr_assert_geq(st.whole_2m + 3, e->whole_2m, "%s %s: %lu", e->file, how,
+			      st.whole_2m);
+	feed_close(&f);
+	xr_model_destroy(&model);
+}
+
+static void restore_all_ways(const char *folder, const struct entry *e)
+{
+	char path[4096];
+	struct bytes b;
+
+	if (!strcmp(e->guest, "x86 PV"))
+		return;
+	snprintf(path, sizeof(path), "%s/%s.zst", folder, e->file);
+	b = decompress(path);
+	cr_assert_eq(b.size, e->end_offset + e->trailing);
+	restore(e, &b, FEED_FILE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
+	restore(e, &b, FEED_PIPE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
+	restore(e, &b, FEED_SOCKET, XR_POLICY_SPECULATIVE, XR_WORKER_THREAD);
+	restore(e, &b, FEED_FILE, XR_POLICY_4K, XR_WORKER_THREAD);
+	munmap(b.at, b.size);
+}
+
+static unsigned int restore_folder(const char *folder)
+{
+	char path[4096], line[4096];
+	unsigned int n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/MANIFEST.jsonl", folder);
+	f = fopen(path, "r");
+	cr_assert_not_null(f, "no %s", path);
+	while (fgets(line, sizeof(line), f)) {
+		struct entry e = parse(line);
+
+		restore_all_ways(folder, &e);
+		n++;
+	}
+	fclose(f);
+	return n;
+}
+
+Test(real, the_streams_of_the_repository)
+{
+	cr_assert_eq(restore_folder(XR_TEST_DATA), 1);
+}
+
+Test(real, the_streams_at_hand)
+{
+	const char *folder = getenv("XR_STREAMS");
+
+	if (!folder)
+		cr_skip("XR_STREAMS names no folder");
+	cr_assert_gt(restore_folder(folder), 0);
+}
