@@ -111,6 +111,7 @@ static int init_state(struct xr_model *m, const struct xr_model_settings *set)
 	m->s->set = *set;
 	m->s->nr_tables = (uint32_t)nr_tables;
 	m->s->owned = m->s->stats.peak_pages = set->start_pages;
+	m->s->highest = NO_FRAME;
 	m->s->fail_order = 255;
 	rc = init_lock(m);
 	if (!rc && !set->without_memory)
@@ -344,6 +345,16 @@ uint64_t xr_model_next(struct xr_model *m, uint64_t from)
 
 	model_lock(m);
 	gfn = model_p2m_next_locked(m, from);
+	model_unlock(m);
+	return gfn;
+}
+
+uint64_t xr_model_highest(struct xr_model *m)
+{
+	uint64_t gfn;
+
+	model_lock(m);
+	gfn = m->s->highest;
 	model_unlock(m);
 	return gfn;
 }

@@ -61,6 +61,12 @@ int xr_host_model_open(struct xr_host **out, struct xr_model *m);
 bool xr_model_has_huge_pages(const struct xr_model *m);
 
 /*
+ * As the host's map, for more than XR_MAP_MAX frames (up to 2^20): callers that come through the
+ * preload library know no such limit.
+ */
+void *xr_model_map_many(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err);
+
+/*
  * Fault injection: the nth call (from 1) of this kind from now on fails, once. For populate and
  * release `arg` is how many extents are done before the failure (< 0: the call itself fails with
  * that errno), and order >= 0 restricts the count to calls of that order (-1: any). For map, arg
@@ -87,6 +93,9 @@ struct xr_model_stats {
 	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
 };
 void xr_model_stats(struct xr_model *m, struct xr_model_stats *out);
+
+/* The highest gfn that ever was backed; it never falls. ~0: none was. */
+uint64_t xr_model_highest(struct xr_model *m);
 
 /* Is the gfn backed, and by an entry of which order (0, 9, 18)? -1: not backed. */
 int xr_model_order(struct xr_model *m, uint64_t gfn);

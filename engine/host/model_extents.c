@@ -63,8 +63,12 @@ static uint64_t enter_locked(struct xr_model *m, unsigned int order, uint64_t n,
 	uint64_t done = 0;
 
 	while (done < n && gfn_in_range(m, gfns[done], order) &&
-	       !model_p2m_set_locked(m, gfns[done], mfn + (done << order), order))
-		done++;
+	       !model_p2m_set_locked(m, gfns[done], mfn + (done << order), order)) {
+		uint64_t last = gfns[done++] + ((uint64_t)1 << order) - 1;
+
+		if (m->s->highest == NO_FRAME || m->s->highest < last)
+			m->s->highest = last;
+	}
 	m->s->stats.extents_populated[order] += done;
 	return done;
 }

@@ -78,7 +78,8 @@ struct model_state {
 
 	/* tot_pages is owned + pinned. */
 	uint64_t owned;
-	uint64_t pinned; /* released, kept by mappings alone */
+	uint64_t pinned;  /* released, kept by mappings alone */
+	uint64_t highest; /* gfn ever backed; NO_FRAME: none */
 	uint64_t next_mfn[2];
 	struct xr_model_stats stats; /* tot_pages and max_pages are filled on reading */
 	unsigned int fail_order;

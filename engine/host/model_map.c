@@ -17,6 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define MAP_MANY ((size_t)1 << 20)
+
 struct mapper {
 	struct xr_mapper base;
 	struct xr_model *m;
@@ -328,31 +330,34 @@ static uint32_t take_frames(struct mapper *mp, size_t n, const uint64_t *gfns, i
 	return map;
 }
 
-/*
- * Pages to go into the reservation so that no run of 512 pages or more lies in phase with its huge
- * pages: of the slack(n) choices each such run spoils one.
- */
-static uint32_t choose_shift(struct xr_model *m, uint32_t map, const int *err, uintptr_t base)
+/* Would some run of whole huge pages lie in phase with them at this address? */
+static bool in_phase(struct xr_model *m, uint32_t map, const int *err, uintptr_t addr)
 {
-	bool spoilt[XR_MAP_MAX / REGION_PAGES + 1] = { false };
-	uint64_t page = base / XR_PAGE_SIZE;
-	uint32_t run = m->node[map].first, shift = 0;
+	uint64_t page = addr / XR_PAGE_SIZE;
+	uint32_t run = m->node[map].first;
 
 	for (size_t i = 0; i < m->node[map].count;) {
 		const struct model_node *r = &m->node[run];
-		uint64_t in_phase;
 
 		if (err[i]) {
 			i++;
 			continue;
 		}
-		in_phase = (r->base - page - i) % REGION_PAGES;
-		if (r->count >= REGION_PAGES && in_phase < slack(m->node[map].count))
-			spoilt[in_phase] = true;
+		if (r->count >= REGION_PAGES && (r->base - page - i) % REGION_PAGES == 0)
+			return true;
 		i += r->count;
 		run = r->next;
 	}
-	while (spoilt[shift])
+	return false;
+}
+
+/* Pages to go into the reservation so that no run is in phase: each run of 512 pages or more spoils
+ * one of slack(n) choices, so one is left. */
+static uint32_t choose_shift(struct xr_model *m, uint32_t map, const int *err, uintptr_t base)
+{
+	uint32_t shift = 0;
+
+	while (in_phase(m, map, err, base + (uintptr_t)shift * XR_PAGE_SIZE))
 		shift++;
 	return shift;
 }
@@ -457,7 +462,8 @@ static void forget(struct mapper *mp, uint32_t map)
 	drop_mapping(mp->m, map);
 }
 
-void *model_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err)
+static void *map_frames(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err,
+			size_t most)
 {
 	struct mapper *mp = (struct mapper *)mapper;
 	struct xr_model *m = mp->m;
@@ -472,7 +478,7 @@ void *model_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *e
 	model_lock(m);
 	if (model_begin_locked(m, XR_CALL_MAP, 0, &bad) && bad < 0)
 		rc = bad;
-	else if (!n || n > XR_MAP_MAX)
+	else if (!n || n > most)
 		rc = -EINVAL;
 	else if (m->s->set.without_memory)
 		rc = -ENOSYS;
@@ -492,6 +498,16 @@ void *model_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *e
 		errno = rc;
 	}
 	return addr;
+}
+
+void *model_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err)
+{
+	return map_frames(mapper, n, gfns, err, XR_MAP_MAX);
+}
+
+void *xr_model_map_many(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err)
+{
+	return map_frames(mapper, n, gfns, err, MAP_MANY);
 }
 
 int model_unmap(struct xr_mapper *mapper, void *addr, size_t n)

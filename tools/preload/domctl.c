@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* domctl and sysctl, decoded and put to the model. */
+#include "world.h"
+
+#include <errno.h>
+#include <string.h>
+#include <xenctrl.h>
+
+#include <xen/domctl.h>
+#include <xen/sysctl.h>
+
+/* Of the one domain; its shared info frame is one that fmem.c keeps apart from the guest. */
+static int fill_info(struct world *w, struct xen_domctl_getdomaininfo *out)
+{
+	struct xr_dominfo info;
+	int rc = w->host->ops->info(w->host, &info);
+
+	if (rc)
+		return rc;
+	memset(out, 0, sizeof(*out));
+	out->domain = (domid_t)w->domid;
+	out->flags = XEN_DOMINF_paused | (info.hvm ? XEN_DOMINF_hvm_guest | XEN_DOMINF_hap : 0);
+	out->tot_pages = info.tot_pages;
+	out->max_pages = info.max_pages;
+	out->shared_info_frame = WORLD_SHARED_INFO;
+	out->nr_online_vcpus = 1;
+	out->max_vcpu_id = info.max_vcpu_id;
+	out->gpaddr_bits = 48;
+	return 0;
+}
+
+/* Xen answers for the first domain from this id on. */
+static int get_info(struct world *w, struct xen_domctl *d)
+{
+	if (d->domain > w->domid)
+		return -ESRCH;
+	d->domain = (domid_t)w->domid;
+	return fill_info(w, &d->u.getdomaininfo);
+}
+
+static int set_policy(struct world *w, struct xen_domctl_cpu_policy *p)
+{
+	struct xr_policy_fault fault = { ~0u, ~0u, ~0u };
+	int rc = w->host->ops->set_cpu_policy(w->host, p->leaves.p, p->nr_leaves, p->msrs.p,
+					      p->nr_msrs, &fault);
+
+	p->err_leaf = fault.leaf;
+	p->err_subleaf = fault.subleaf;
+	p->err_msr = fault.msr;
+	return rc;
+}
+
+static int set_vcpu(struct world *w, uint32_t vcpu)
+{
+	if (!w->pv)
+		return -EINVAL;
+	return vcpu > w->max_vcpu_id ? -ESRCH : 0;
+}
+
+static int set_address_size(struct world *w, uint32_t bits)
+{
+	if (!w->pv)
+		return -EINVAL;
+	return bits == 64 ? 0 : -EOPNOTSUPP;
+}
+
+static int answer(struct world *w, struct xen_domctl *d)
+{
+	const struct xr_host_ops *ops = w->host->ops;
+
+	switch (d->cmd) {
+	case XEN_DOMCTL_set_cpu_policy:
+		return set_policy(w, &d->u.cpu_policy);
+	case XEN_DOMCTL_settscinfo:
+		return ops->set_tsc(w->host, d->u.tsc_info.tsc_mode, d->u.tsc_info.elapsed_nsec,
+				    d->u.tsc_info.gtsc_khz, d->u.tsc_info.incarnation);
+	case XEN_DOMCTL_sethvmcontext:
+		return ops->set_hvm_context(w->host, d->u.hvmcontext.buffer.p,
+					    d->u.hvmcontext.size);
+	case XEN_DOMCTL_get_address_size:
+		d->u.address_size.size = 64;
+		return 0;
+	case XEN_DOMCTL_set_address_size:
+		return set_address_size(w, d->u.address_size.size);
+	case XEN_DOMCTL_setvcpucontext:
+		return set_vcpu(w, d->u.vcpucontext.vcpu);
+	case XEN_DOMCTL_set_ext_vcpucontext:
+		return set_vcpu(w, d->u.ext_vcpucontext.vcpu);
+	case XEN_DOMCTL_setvcpuextstate:
+		return set_vcpu(w, d->u.vcpuextstate.vcpu);
+	case XEN_DOMCTL_set_vcpu_msrs:
+		return set_vcpu(w, d->u.vcpu_msrs.vcpu);
+	default:
+		world_refuse(w, "domctl", d->cmd);
+		return -ENOSYS;
+	}
+}
+
+int domctl(struct world *w, void *arg)
+{
+	struct xen_domctl *d = arg;
+
+	if (d->interface_version != XEN_DOMCTL_INTERFACE_VERSION)
+		return world_fail(EACCES);
+	if (d->cmd == XEN_DOMCTL_getdomaininfo)
+		return world_result(get_info(w, d));
+	if (d->domain != w->domid)
+		return world_fail(ESRCH);
+	return world_result(answer(w, d));
+}
+
+int sysctl_op(struct world *w, void *arg)
+{
+	struct xen_sysctl *s = arg;
+	struct xen_sysctl_getdomaininfolist *l = &s->u.getdomaininfolist;
+	int rc = 0;
+
+	if (s->interface_version != XEN_SYSCTL_INTERFACE_VERSION)
+		return world_fail(EACCES);
+	if (s->cmd != XEN_SYSCTL_getdomaininfolist)
+		return world_refuse(w, "sysctl", s->cmd);
+	l->num_domains = l->max_domains && l->first_domain <= w->domid;
+	if (l->num_domains)
+		rc = fill_info(w, l->buffer.p);
+	return world_result(rc);
+}

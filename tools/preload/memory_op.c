@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* memory_op, hvm_op, xen_version and mmuext_op, decoded and put to the model. */
+#include "world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <xenctrl.h>
+
+#include <xen/hvm/hvm_op.h>
+
+/* Pages of machine-to-phys table behind one frame number of XENMEM_machphys_mfn_list. */
+#define M2P_CHUNK_ENTRIES ((uint64_t)1 << 18)
+
+typedef long extents_op(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
+
+/* Never an error code: a call that can't be made did no extents. */
+static long extents(struct world *w, extents_op *op, const struct xen_memory_reservation *r)
+{
+	const uint64_t *gfns = (const uint64_t *)r->extent_start.p;
+	long done;
+
+	if (r->domid != w->domid)
+		return 0;
+	done = op(w->host, r->extent_order, r->nr_extents, gfns);
+	return done < 0 ? 0 : done;
+}
+
+static long domain_figure(struct world *w, unsigned int cmd, const domid_t *domid)
+{
+	struct xr_model_stats st;
+	uint64_t highest;
+
+	if (*domid != w->domid)
+		return world_fail(ESRCH);
+	if (cmd == XENMEM_maximum_gpfn) {
+		highest = xr_model_highest(w->model);
+		return highest == ~(uint64_t)0 ? 0 : (long)highest;
+	}
+	xr_model_stats(w->model, &st);
+	return (long)(cmd == XENMEM_current_reservation ? st.tot_pages : st.max_pages);
+}
+
+/* A PV guest's mfns are its pfns, so the machine ends where the guest may end. */
+static uint64_t machine_end(struct world *w)
+{
+	struct xr_model_stats st;
+
+	xr_model_stats(w->model, &st);
+	return st.max_pages + M2P_CHUNK_ENTRIES;
+}
+
+/* Frame numbers of chunks of the table: fmem.c makes the pages when they are mapped. */
+static long machphys_list(struct world *w, struct xen_machphys_mfn_list *list)
+{
+	uint64_t chunks = machine_end(w) / M2P_CHUNK_ENTRIES + 1;
+	xen_pfn_t *out = list->extent_start.p;
+	uint32_t n = 0;
+
+	for (; n < list->max_extents && n < chunks; n++)
+		out[n] = (xen_pfn_t)n * (M2P_CHUNK_ENTRIES * sizeof(uint64_t) / XR_PAGE_SIZE);
+	list->nr_extents = n;
+	return 0;
+}
+
+long memory_op(struct world *w, unsigned int cmd, void *arg)
+{
+	switch (cmd) {
+	case XENMEM_populate_physmap:
+		return extents(w, w->host->ops->populate, arg);
+	case XENMEM_decrease_reservation:
+		return extents(w, w->host->ops->release, arg);
+	case XENMEM_maximum_gpfn:
+	case XENMEM_current_reservation:
+	case XENMEM_maximum_reservation:
+		return domain_figure(w, cmd, arg);
+	case XENMEM_maximum_ram_page:
+		return (long)machine_end(w);
+	case XENMEM_machphys_mfn_list:
+		return machphys_list(w, arg);
+	default:
+		return world_refuse(w, "memory_op", cmd);
+	}
+}
+
+int hvm_op(struct world *w, unsigned int cmd, void *arg)
+{
+	struct xen_hvm_param *p = arg;
+
+	if (cmd != HVMOP_set_param && cmd != HVMOP_get_param)
+		return world_refuse(w, "hvm_op", cmd);
+	if (p->domid != w->domid)
+		return world_fail(ESRCH);
+	if (cmd == HVMOP_set_param)
+		return world_result(w->host->ops->set_param(w->host, p->index, p->value));
+	p->value = xr_model_param(w->model, p->index);
+	if (p->value == ~(uint64_t)0)
+		p->value = 0;
+	return 0;
+}
+
+int version_op(struct world *w, unsigned int cmd, void *arg)
+{
+	switch (cmd) {
+	case XENVER_version:
+		return 4 << 16 | 17;
+	case XENVER_extraversion:
+		memcpy(arg, ".model", sizeof(".model"));
+		return 0;
+	case XENVER_capabilities:
+		snprintf(arg, XEN_CAPABILITIES_INFO_LEN, "xen-3.0-x86_64 hvm-3.0-x86_64 ");
+		return 0;
+	case XENVER_pagesize:
+		return XR_PAGE_SIZE;
+	case XENVER_get_features:
+		((struct xen_feature_info *)arg)->submap = 0;
+		return 0;
+	default:
+		return world_refuse(w, "xen_version", cmd);
+	}
+}
+
+/* Pinning page tables of a PV guest: nothing types pages here, so all can be pinned. */
+int mmuext_op(struct world *w, const void *ops, unsigned int n, unsigned int *done)
+{
+	const struct mmuext_op *op = ops;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < n && !rc; i++) {
+		if (!w->pv || op[i].cmd > MMUEXT_UNPIN_TABLE)
+			rc = world_refuse(w, "mmuext_op", op[i].cmd);
+		else if (xr_model_order(w->model, op[i].arg1.mfn) < 0)
+			rc = world_fail(EINVAL);
+	}
+	if (done)
+		*done = rc ? i - 1 : i;
+	return rc;
+}
