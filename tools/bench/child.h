@@ -18,7 +18,8 @@ struct bench_job {
 	char *const *env;		   /* "NAME=value" to add, NULL at the end; may be NULL */
 	int in;				   /* becomes descriptor 0; stays the caller's */
 	unsigned int timeout;		   /* seconds, then it is killed; 0: none */
-	void (*watch)(pid_t pid, void *watch_arg); /* called every watch_ms while it runs, or NULL */
+	void (*watch)(pid_t pid,
+		      void *watch_arg); /* called every watch_ms while it runs, or NULL */
 	void *watch_arg;
 	unsigned int watch_ms;
 };

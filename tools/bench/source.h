@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ways a stream can reach a restorer, fed from one page-cached file or straight from a maker. */
+/* The ways a stream can reach a restorer, fed from one page-cached file or straight from a maker.
+ */
 #ifndef XR_BENCH_SOURCE_H
 #define XR_BENCH_SOURCE_H
 
@@ -29,8 +30,8 @@ int bench_source_make(enum bench_source kind, int (*make)(int fd, void *arg), vo
 		      unsigned int pipe_bytes, struct bench_feed *feed);
 
 /*
- * Close, and wait for the writer. A reader that stops early makes it end by EPIPE, which is fine. 0,
- * or -EIO if the writer failed in another way: what was read is then not the stream.
+ * Close, and wait for the writer. A reader that stops early makes it end by EPIPE, which is fine.
+ * 0, or -EIO if the writer failed in another way: what was read is then not the stream.
  */
 int bench_source_close(struct bench_feed *feed);
 
