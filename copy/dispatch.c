@@ -5,8 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
-static int misused(struct xr_error *err, const char *what)
+/* A caller that goes on after an error hears of that again, not of what came of it. */
+static int misused(struct xr_copy *c, struct xr_error *err, const char *what)
 {
+	int rc = xr_arena_check(c->arena, err);
+
+	if (rc)
+		return rc;
 	return xr_fail(err, -EINVAL, XR_STAGE_COPY, NULL, XR_NO_PFN, "copy stage misused: %s",
 		       what);
 }
@@ -146,9 +151,9 @@ int xr_copy_begin(struct xr_copy *c, const struct xr_where *where, const uint64_
 	struct xr_window *win = &c->win;
 
 	if (win->open)
-		return misused(err, "a window is open already");
+		return misused(c, err, "a window is open already");
 	if (n > XR_WINDOW)
-		return misused(err, "too many frames for a window");
+		return misused(c, err, "too many frames for a window");
 	win->open = true;
 	win->n = n;
 	win->next = 0;
@@ -224,17 +229,16 @@ static int push_part(struct xr_copy *c, const struct part *p, struct xr_error *e
 	return rc;
 }
 
-static int check_part(const struct xr_copy *c, size_t first, size_t n, int buffer,
-		      struct xr_error *err)
+static int check_part(struct xr_copy *c, size_t first, size_t n, int buffer, struct xr_error *err)
 {
 	const struct xr_window *win = &c->win;
 
 	if (!win->open)
-		return misused(err, "contents without a window");
+		return misused(c, err, "contents without a window");
 	if (first < win->next || first > win->n || n > win->n - first)
-		return misused(err, "contents that don't fit the window");
+		return misused(c, err, "contents that don't fit the window");
 	if (buffer < 0 ? c->crew.fd < 0 : !c->crew.pool)
-		return misused(err, "contents from a file or pool, but there is none");
+		return misused(c, err, "contents from a file or pool, but there is none");
 	return xr_arena_check(c->arena, err);
 }
 
@@ -273,7 +277,7 @@ int xr_copy_end(struct xr_copy *c, struct xr_error *err)
 	int rc;
 
 	if (!c->win.open)
-		return misused(err, "the end of a window that is not open");
+		return misused(c, err, "the end of a window that is not open");
 	rc = for_lanes(c, close_on, err);
 	if (!rc)
 		c->win.open = false;
@@ -359,7 +363,7 @@ int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear
 	int rc = 0;
 
 	if (c->win.open)
-		return misused(err, "frames retired while a window is open");
+		return misused(c, err, "frames retired while a window is open");
 	if (!n)
 		return xr_arena_check(c->arena, err);
 	if (c->ordered)
@@ -376,7 +380,7 @@ int xr_copy_drain(struct xr_copy *c, struct xr_error *err)
 	int rc = 0;
 
 	if (c->win.open)
-		return misused(err, "drained while a window is open");
+		return misused(c, err, "drained while a window is open");
 	for (unsigned int i = 0; !rc && i < c->nlanes; i++)
 		rc = xr_lane_push(c, i, (struct xr_copy_item){ .op = XR_OP_DROP, .buffer = -1 },
 				  err);

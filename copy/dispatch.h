@@ -36,7 +36,7 @@ struct xr_copy {
 	enum xr_worker_kind kind;
 	const uint32_t *cancel;
 	uint64_t blocked;  /* ns */
-	uint64_t looked; /* when xr_copy_check() last looked after the nursery */
+	uint64_t looked;   /* when xr_copy_check() last looked after the nursery */
 	unsigned int turn; /* unordered: where the search for a lane begins */
 	struct xr_window win;
 	struct xr_lane_end end[XR_LANES_MAX];

@@ -33,7 +33,7 @@ static int read_failed(const struct xr_contents *c, size_t i, uint64_t at, int e
 	/* The kernel could not store into the frame: the mapping is at fault, not the file. */
 	if (error == EFAULT)
 		return xr_fail_host(err, -error, XR_STAGE_COPY, c->where, c->pfns[i],
-				    "cannot write to pfn %#llx of the guest: %m",
+				    "cannot write to pfn 0x%llx of the guest: %m",
 				    (unsigned long long)c->pfns[i]);
 	return xr_fail(err, -error, XR_STAGE_STREAM, c->where, c->pfns[i],
 		       "cannot read page contents at file offset %llu: %m", (unsigned long long)at);
@@ -55,7 +55,7 @@ static int read_run(const struct xr_contents *c, size_t i, size_t n, unsigned ch
 		else if (got == 0)
 			return xr_fail(err, -ENODATA, XR_STAGE_STREAM, c->where, c->pfns[frame],
 				       "the file was truncated: it ends at offset %llu, in the "
-				       "contents of pfn %#llx",
+				       "contents of pfn 0x%llx",
 				       (unsigned long long)(at + done),
 				       (unsigned long long)c->pfns[frame]);
 		else if (errno != EINTR)

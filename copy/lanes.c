@@ -33,12 +33,11 @@ static int wait_slowly(struct xr_copy *c, xr_condition holds, unsigned int lane,
 {
 	for (;;) {
 		uint32_t seen = xr_event_value(&c->arena->progress);
+		bool held = holds(c, lane);
 		int rc = xr_arena_check(c->arena, err);
 
-		if (rc)
+		if (rc || held)
 			return rc;
-		if (holds(c, lane))
-			return 0;
 		if (canceled(c))
 			return xr_fail(err, -ECANCELED, XR_STAGE_COPY, NULL, XR_NO_PFN,
 				       "the restore was cancelled");
@@ -50,9 +49,11 @@ static int wait_slowly(struct xr_copy *c, xr_condition holds, unsigned int lane,
 int xr_copy_wait(struct xr_copy *c, xr_condition holds, unsigned int lane, struct xr_error *err)
 {
 	uint64_t began;
+	/* In this order: work that failed counts as done, too, but its error comes before. */
+	bool held = holds(c, lane);
 	int rc = xr_arena_check(c->arena, err);
 
-	if (rc || holds(c, lane))
+	if (rc || held)
 		return rc;
 	began = xr_now();
 	rc = wait_slowly(c, holds, lane, err);

@@ -12,7 +12,7 @@ static int map_failed(const struct xr_copy_slot *s, size_t i, int code, struct x
 		code = -EIO;
 	errno = -code;
 	return xr_fail_host(err, code, XR_STAGE_COPY, &s->where, s->pfns[i],
-			    "cannot map pfn %#llx (frame %zu of %u in one call): %m",
+			    "cannot map pfn 0x%llx (frame %zu of %u in one call): %m",
 			    (unsigned long long)s->pfns[i], i, s->n);
 }
 
@@ -25,7 +25,7 @@ static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error
 		return 0;
 	errno = -rc;
 	return xr_fail_host(err, rc, XR_STAGE_COPY, NULL, k->lowest,
-			    "cannot unmap %zu frames from pfn %#llx on: %m", k->n,
+			    "cannot unmap %zu frames from pfn 0x%llx on: %m", k->n,
 			    (unsigned long long)k->lowest);
 }
 

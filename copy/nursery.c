@@ -53,7 +53,7 @@ __attribute__((noreturn)) static void worker_process(struct tree *t, unsigned in
 						     pid_t parent)
 {
 	const uint64_t ring = 1;
-	char name[16];
+	char name[24];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)

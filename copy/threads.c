@@ -7,7 +7,7 @@
 static void *thread_main(void *p)
 {
 	const struct xr_thread_arg *arg = p;
-	char name[16];
+	char name[24];
 
 	snprintf(name, sizeof(name), "xr-copy/%u", arg->lane);
 	pthread_setname_np(pthread_self(), name);

@@ -127,26 +127,26 @@ struct xr_callbacks {
 /* Filled by xr_settings_default(), then changed by the caller. Nothing is kept by reference but
  * logger and opaque. Reserved fields stay zero. */
 struct xr_settings {
-	int fd;			   /* the stream; -1. Stays the caller's, is never closed */
-	enum xr_layer layer;	   /* XR_LAYER_AUTO */
-	enum xr_stream_type type;  /* XR_STREAM_PLAIN; the others are not supported yet */
-	enum xr_host_kind host;	   /* XR_HOST_XEN */
-	uint32_t domid;		   /* 0; the domain to restore into: created, paused, empty */
-	uint32_t store_evtchn;	   /* 0; event channel port in the guest for xenstore */
-	uint32_t store_domid;	   /* 0 */
-	uint32_t console_evtchn;   /* 0 */
-	uint32_t console_domid;	   /* 0 */
-	enum xr_policy policy;	   /* XR_POLICY_EXACT */
-	unsigned int max_order;	   /* 9; largest extent: 0 (4K), 9 (2M) or 18 (1G) */
-	unsigned int ahead_mib;	   /* 64; how far to allocate ahead of a pipe; 0: not at all */
-	unsigned int workers;	   /* 0: from the number of online cores, at most 8; 1..64 */
+	int fd;			  /* the stream; -1. Stays the caller's, is never closed */
+	enum xr_layer layer;	  /* XR_LAYER_AUTO */
+	enum xr_stream_type type; /* XR_STREAM_PLAIN; the others are not supported yet */
+	enum xr_host_kind host;	  /* XR_HOST_XEN */
+	uint32_t domid;		  /* 0; the domain to restore into: created, paused, empty */
+	uint32_t store_port;	  /* 0; event channel port in the guest for xenstore */
+	uint32_t store_domid;	  /* 0 */
+	uint32_t console_port;	  /* 0 */
+	uint32_t console_domid;	  /* 0 */
+	enum xr_policy policy;	  /* XR_POLICY_EXACT */
+	unsigned int max_order;	  /* 9; largest extent: 0 (4K), 9 (2M) or 18 (1G) */
+	unsigned int ahead_mib;	  /* 64; how far to allocate ahead of a pipe; 0: not at all */
+	unsigned int workers;	  /* 0: from the number of online cores, at most 8; 1..64 */
 	enum xr_worker_kind worker_kind; /* XR_WORKER_AUTO */
-	enum xr_io io;		   /* XR_IO_AUTO */
+	enum xr_io io;			 /* XR_IO_AUTO */
 	struct xr_callbacks callbacks;
-	void *opaque;		   /* NULL */
+	void *opaque;			  /* NULL */
 	struct xentoollog_logger *logger; /* NULL: no log. Used on the xr_run() thread only */
-	struct xr_model *model;	   /* NULL; the model host to restore into, if host is MODEL.
-				    * NULL there makes one that lives as long as the handle */
+	struct xr_model *model;		  /* NULL; the model host to restore into, if host is MODEL.
+					   * NULL there makes one that lives as long as the handle */
 	uint64_t reserved[8];
 };
 
@@ -163,12 +163,12 @@ struct xr_result {
 	uint32_t stream_version;
 	uint32_t xen_major, xen_minor; /* of the saver */
 	bool pv;
-	uint64_t records;	 /* of the libxc stream */
-	uint64_t bytes;		 /* of the libxc stream, headers included */
-	uint64_t pages_received; /* page contents in the stream */
-	uint64_t pages_written;	 /* contents written; fewer than received where an index showed
-				  * that a later pass replaces them */
-	uint64_t pages_populated; /* frames backed at the end */
+	uint64_t records;	     /* of the libxc stream */
+	uint64_t bytes;		     /* of the libxc stream, headers included */
+	uint64_t pages_received;     /* page contents in the stream */
+	uint64_t pages_written;	     /* contents written; fewer than received where an index showed
+				      * that a later pass replaces them */
+	uint64_t pages_populated;    /* frames backed at the end */
 	uint64_t verify_differences; /* pages that differed in verify mode */
 	unsigned int passes;
 	double seconds;

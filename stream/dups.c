@@ -41,13 +41,14 @@ bool xr_dups_find(struct xr_dups *d, const uint64_t *entries, size_t n)
 		pass(d->sort[side], d->sort[side ^ 1], n, INDEX_BITS + bit);
 	memset(d->before, 0, n * sizeof(d->before[0]));
 	memset(d->replaced, 0, n * sizeof(d->replaced[0]));
-	for (size_t i = 1; i < n; i++) {
+	for (size_t i = n; i-- > 1;) {
 		const uint64_t a = d->sort[side][i - 1], b = d->sort[side][i];
+		const size_t first = a & (XR_DUPS_MAX - 1), second = b & (XR_DUPS_MAX - 1);
 
 		if (a >> INDEX_BITS != b >> INDEX_BITS)
 			continue;
-		d->before[b & (XR_DUPS_MAX - 1)] = (uint32_t)(a & (XR_DUPS_MAX - 1)) + 1;
-		d->replaced[a & (XR_DUPS_MAX - 1)] = true;
+		d->before[second] = (uint32_t)first + 1;
+		d->replaced[first] = d->replaced[second] || entries[second] >> 60 != XR_PAGE_XALLOC;
 		any = true;
 	}
 	return any;

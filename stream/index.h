@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the headers and pfn arrays of a regular file tell before any page content is read: the final
- * set of frames, and which contents a later pass replaces. It serves plain streams in which all
- * pages stand together: no VERIFY, nothing that touches memory (HVM_PARAMS) before a page, at most
- * XR_INDEX_PASSES passes, no pfn twice in one record. Other streams are restored without.
+ * set of frames, and which contents a later pass replaces. It serves plain HVM streams in which all
+ * pages stand together (between them at most records that are skipped): no VERIFY, no HVM_PARAMS
+ * before a page, at most XR_INDEX_PASSES passes, ascending pfns in every record. Other streams are
+ * restored without.
+ *
+ * How it is used: contents of the first pass count iff their pfn is in `want` and not in `later`.
+ * Contents of a later pass count iff their pfn is in both; the user then takes it out of `later`
+ * (the passes come last to second, so the newest wins). `later` may hold more: pfns that are not in
+ * `want`, and pfns whose frame a later pass took away and gave anew without contents, so that those
+ * of the first pass must not come back; it need not be empty at the end.
  */
 #ifndef XR_INDEX_H
 #define XR_INDEX_H
@@ -20,7 +27,7 @@ struct xr_index_pass {
 
 struct xr_index {
 	struct xr_pfnset *want;	 /* RAM at the end */
-	struct xr_pfnset *later; /* contents to be taken from the second or a later pass */
+	struct xr_pfnset *later; /* contents are not to be taken from the first pass */
 	struct xr_index_pass *passes;
 	unsigned int npasses;
 	uint64_t records;

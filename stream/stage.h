@@ -18,11 +18,15 @@
 /* A wait that cannot be woken by a stop fd looks for it so often. */
 #define XR_STAGE_TICK_MS 40u
 
+/* Entries of a record that are looked at together. With the contents that came before in the same
+ * record they fit into one search for duplicates. */
+#define XR_STAGE_BLOCK (XR_DUPS_MAX - XR_STAGE_DATA_MAX)
+
 /* Working memory for one PAGE_DATA record. */
 struct xr_stage_work {
-	uint64_t entries[XR_DUPS_MAX];	  /* all of them, or a chunk of a longer record */
-	uint64_t live[XR_STAGE_DATA_MAX]; /* those with contents that are wanted, and */
-	uint32_t page[XR_STAGE_DATA_MAX]; /* which page of the record's contents that is */
+	uint64_t entries[XR_STAGE_BLOCK];
+	uint64_t live[XR_DUPS_MAX]; /* those with contents that are not void, and */
+	uint32_t page[XR_DUPS_MAX]; /* which page of the record's contents that is */
 	size_t nlive;
 	struct xr_dups dups;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A PAGE_DATA record as items. One of up to XR_DUPS_MAX entries is looked at as a whole before
- * anything of it is sent; a longer one (no saver writes such, the format allows 16 million) goes
- * on chunk by chunk, with only its entries that carry contents remembered.
+ * A PAGE_DATA record as items. One of up to XR_STAGE_BLOCK entries is checked as a whole before
+ * anything of it is sent; a longer one (no saver writes such, the format allows 16 million entries)
+ * goes on block by block, with only its entries that carry contents remembered.
  */
 #include "stream/stage.h"
 
@@ -59,74 +59,47 @@ static int send_types_chunk(struct xr_stream *s, const struct xr_pages *p, uint3
 	return send_types(s, p, at + (uint32_t)from, entries + from, n - from);
 }
 
-/* Remember entries with contents; skip, if given, says which are of no interest. */
-static void collect(struct xr_stage_work *w, uint32_t *page, const uint64_t *entries, size_t n,
-		    const bool *skip)
+/* Add a block's entries to the live ones, and leave out those whose contents are void. */
+static void collect(struct xr_stage_work *w, bool ascending, uint32_t *page, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (!xr_page_in(XR_PAGES_DATA, XR_ENTRY_TYPE(entries[i])))
-			continue;
-		if (!skip || !skip[i]) {
-			w->live[w->nlive] = entries[i];
-			w->page[w->nlive++] = *page;
-		}
-		(*page)++;
-	}
-}
-
-static int whole_record(struct xr_stream *s, struct xr_pages *p, bool types)
-{
-	struct xr_stage_work *w = s->work;
-	uint32_t page = 0;
+	const size_t total = w->nlive + n;
 	bool dups;
-	int rc;
 
-	rc = xr_frame_entries(&s->frame, p, w->entries, p->count);
-	if (rc)
-		return rc;
-	dups = !p->ascending && xr_dups_find(&w->dups, w->entries, p->count);
-	collect(w, &page, w->entries, p->count, dups ? w->dups.replaced : NULL);
-	for (uint32_t at = 0; types && !rc && at < p->count; at += XR_CHUNK)
-		rc = send_types_chunk(s, p, at, w->entries + at,
-				      p->count - at < XR_CHUNK ? p->count - at : XR_CHUNK);
-	return rc;
-}
-
-/* Of a long record only contents that are replaced by contents are left out; those of a pfn that is
- * named again without are the consumer's to skip. */
-static void drop_replaced(struct xr_stage_work *w)
-{
-	size_t n = 0;
-
-	if (!xr_dups_find(&w->dups, w->live, w->nlive))
-		return;
-	for (size_t i = 0; i < w->nlive; i++) {
-		if (w->dups.replaced[i])
-			continue;
-		w->live[n] = w->live[i];
-		w->page[n++] = w->page[i];
+	for (size_t i = 0; i < n; i++) {
+		w->live[w->nlive + i] = w->entries[i];
+		w->page[w->nlive + i] = *page;
+		*page += xr_page_in(XR_PAGES_DATA, XR_ENTRY_TYPE(w->entries[i]));
 	}
-	w->nlive = n;
+	dups = !ascending && xr_dups_find(&w->dups, w->live, total);
+	w->nlive = dups ? 0 : w->nlive;
+	for (size_t i = w->nlive; i < total; i++) {
+		if (!xr_page_in(XR_PAGES_DATA, XR_ENTRY_TYPE(w->live[i])))
+			continue;
+		if (dups && w->dups.replaced[i])
+			continue;
+		w->live[w->nlive] = w->live[i];
+		w->page[w->nlive++] = w->page[i];
+	}
 }
 
-static int long_record(struct xr_stream *s, struct xr_pages *p, bool types)
+static int take_entries(struct xr_stream *s, struct xr_pages *p, bool types)
 {
 	struct xr_stage_work *w = s->work;
 	uint32_t page = 0;
 	int rc = 0;
 
+	w->nlive = 0;
 	while (!rc && p->done < p->count) {
-		const uint32_t at = p->done, left = p->count - at;
-		const uint32_t n = left < XR_CHUNK ? left : XR_CHUNK;
+		const uint32_t first = p->done, left = p->count - first;
+		const uint32_t n = left < XR_STAGE_BLOCK ? left : XR_STAGE_BLOCK;
 
 		rc = xr_frame_entries(&s->frame, p, w->entries, n);
 		if (!rc)
-			collect(w, &page, w->entries, n, NULL);
-		if (!rc && types)
-			rc = send_types_chunk(s, p, at, w->entries, n);
+			collect(w, p->ascending, &page, n);
+		for (uint32_t at = 0; types && !rc && at < n; at += XR_CHUNK)
+			rc = send_types_chunk(s, p, first + at, w->entries + at,
+					      n - at < XR_CHUNK ? n - at : XR_CHUNK);
 	}
-	if (!rc && !p->ascending)
-		drop_replaced(w);
 	return rc;
 }
 
@@ -231,8 +204,7 @@ int xr_stage_pages(struct xr_stream *s, unsigned int pass)
 	rc = xr_frame_pages(&s->frame, &p);
 	if (rc)
 		return rc;
-	s->work->nlive = 0;
-	rc = p.count <= XR_DUPS_MAX ? whole_record(s, &p, !pass) : long_record(s, &p, !pass);
+	rc = take_entries(s, &p, !pass);
 	if (!rc && pass)
 		rc = check_pass(s, &p);
 	if (rc)

@@ -24,7 +24,8 @@ struct xr_stream;
 struct xr_index;
 
 enum xr_item_kind {
-	XR_ITEM_CONTROL, /* a validated record that is not a page: body */
+	XR_ITEM_CONTROL, /* a validated record that is not a page: body. Version 2 streams have a
+			  * STATIC_DATA_END inferred, with where of the record that it precedes */
 	XR_ITEM_TYPES,	 /* entries: pfns with their types, before any of their contents is read */
 	XR_ITEM_DATA,	 /* contents of the pfns in entries, from buffer or file */
 	XR_ITEM_END,	 /* the END record; nothing follows */
@@ -44,10 +45,10 @@ enum xr_item_kind {
 /*
  * PAGE_DATA becomes TYPES items that carry all entries in order (no pfn twice in one item: an item
  * ends before a pfn that it already holds), then DATA items for the entries with contents. A DATA
- * entry whose pfn is named again later in the same record is left out (SPARSE then): the later one
- * wins. On a pipe, DATA comes in pieces of at most one buffer, so that copying starts while the
- * record is still arriving; from a file, in items of up to XR_CHUNK pages. The consumer must skip a
- * DATA pfn that is not populated (it was taken away later in the same record).
+ * entry whose pfn is named again later in the same record, with contents or as no RAM, is left out
+ * (SPARSE then): the later one wins, and no pfn is in the DATA of a record twice. On a pipe, DATA comes in pieces of at most one buffer, so that copying starts while the
+ * record is still arriving; from a file, in items of up to XR_CHUNK pages. FIRST and LAST frame the
+ * TYPES of a record, and its DATA likewise; a record whose contents are all void has no DATA.
  *
  * Page i of the entries lies at page p = SPARSE ? page[i] : i of its source:
  * buffer >= 0: xr_bufpool_data(pool, buffer) + p * 4096; one user is handed over with the item.
@@ -58,7 +59,8 @@ struct xr_item {
 	unsigned int flags;
 	struct xr_where where;
 	uint64_t end_offset; /* of the record: where.offset + header + padded body */
-	unsigned int pass;   /* from 1: a pass begins where a pfn does not exceed the one before */
+	unsigned int pass;   /* from 1: a pass begins where a pfn does not exceed the one before.
+			      * TYPES: that of its first entry; DATA: of its record's last */
 
 	unsigned int n;
 	int buffer;
@@ -114,16 +116,18 @@ int xr_stream_index(struct xr_stream *s, struct xr_index **out, struct xr_error 
  */
 int xr_stream_start(struct xr_stream *s, const struct xr_index *index, struct xr_error *err);
 
-/* The next item, or NULL if there is none within ms. Never returns NULL after END or ERROR. */
+/* The next item, or NULL if there is none within ms. After END or ERROR, that same item again. */
 struct xr_item *xr_stream_next(struct xr_stream *s, unsigned int ms);
 void xr_stream_release(struct xr_stream *s, struct xr_item *item);
 
-/* After CHECKPOINT: go on reading. */
+/* After CHECKPOINT: go on reading. In between the fd is the caller's: its offset is right behind the
+ * record, and reading goes on where the caller leaves it. */
 void xr_stream_resume(struct xr_stream *s);
 
 void xr_stream_times(const struct xr_stream *s, struct xr_stage_times *t);
 
-/* Stop and join the thread, put the shared file offset right, free. Items must be released. */
+/* Stop and join the thread, put the shared file offset right (a stage that was never started leaves
+ * it where it was), free. Items that were taken must be released. */
 void xr_stream_close(struct xr_stream **s);
 
 #endif

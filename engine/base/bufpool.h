@@ -16,7 +16,7 @@
 struct xr_bufpool {
 	struct xr_event freed; /* signalled whenever a buffer becomes free */
 	uint32_t count;
-	uint32_t size; /* bytes each, a multiple of the page size */
+	uint32_t size;			/* bytes each, a multiple of the page size */
 	uint32_t users[XR_BUFPOOL_MAX]; /* atomically accessed */
 	unsigned char *base; /* the same address in every user: mapped before workers fork */
 };

@@ -60,9 +60,9 @@ int xr_fail_host(struct xr_error *err, int code, enum xr_stage stage, const stru
 const char *xr_stage_name(enum xr_stage stage)
 {
 	static const char *const names[] = {
-		[XR_STAGE_NONE] = "none",	  [XR_STAGE_SETUP] = "setup",
-		[XR_STAGE_STREAM] = "stream",	  [XR_STAGE_POPULATE] = "populate",
-		[XR_STAGE_COPY] = "copy",	  [XR_STAGE_ENGINE] = "engine",
+		[XR_STAGE_NONE] = "none",     [XR_STAGE_SETUP] = "setup",
+		[XR_STAGE_STREAM] = "stream", [XR_STAGE_POPULATE] = "populate",
+		[XR_STAGE_COPY] = "copy",     [XR_STAGE_ENGINE] = "engine",
 	};
 
 	return (unsigned int)stage < sizeof(names) / sizeof(names[0]) ? names[stage] : "unknown";

@@ -14,9 +14,10 @@ static int now(const struct ck_ec_ops *ops, struct timespec *out)
 	return clock_gettime(CLOCK_MONOTONIC, out);
 }
 
-/* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. Not PRIVATE: waiters may be processes. */
-static void wait32(const struct ck_ec_wait_state *state, const uint32_t *address,
-		   uint32_t expected, const struct timespec *deadline)
+/* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. Not PRIVATE: waiters may be processes.
+ */
+static void wait32(const struct ck_ec_wait_state *state, const uint32_t *address, uint32_t expected,
+		   const struct timespec *deadline)
 {
 	(void)state;
 	syscall(SYS_futex, address, FUTEX_WAIT_BITSET, expected, deadline, NULL,

@@ -20,7 +20,10 @@
 
 void xr_model_settings_default(struct xr_model_settings *s)
 {
-	*s = (struct xr_model_settings){ .max_order = XR_ORDER_1G };
+	*s = (struct xr_model_settings){
+		.max_pages = (uint64_t)1 << 36,
+		.max_order = XR_ORDER_1G,
+	};
 }
 
 /* Where the parts of the state lie, one behind the other; returns the size of all. */

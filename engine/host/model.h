@@ -32,7 +32,7 @@ enum xr_model_call {
 };
 
 struct xr_model_settings {
-	uint64_t max_pages;	/* limit of the domain, pages */
+	uint64_t max_pages;	/* 2^36: limit of the domain, pages */
 	uint64_t start_pages;	/* 0; owned by the domain but at no gfn (counted in tot_pages) */
 	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
 	bool pv;		/* false */

@@ -194,7 +194,7 @@ uint64_t model_pages_dirty(struct xr_model *m, uint64_t mfn, uint64_t count)
 	return dirty;
 }
 
-static int page_io(struct xr_model *m, uint64_t gfn, void *in, const void *out)
+static int page_io(struct xr_model *m, uint64_t gfn, void *page, bool write)
 {
 	uint64_t mfn;
 	ssize_t done;
@@ -212,13 +212,13 @@ static int page_io(struct xr_model *m, uint64_t gfn, void *in, const void *out)
 		goto out;
 	}
 	at = (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT);
-	if (in)
-		done = pread(mfn_file(m, mfn), in, XR_PAGE_SIZE, at);
+	if (write)
+		done = pwrite(mfn_file(m, mfn), page, XR_PAGE_SIZE, at);
 	else
-		done = pwrite(mfn_file(m, mfn), out, XR_PAGE_SIZE, at);
+		done = pread(mfn_file(m, mfn), page, XR_PAGE_SIZE, at);
 	if (done != XR_PAGE_SIZE)
 		rc = done < 0 ? -errno : -EIO;
-	else if (out)
+	else if (write)
 		*model_ref(m, mfn) |= REF_TOUCHED;
 out:
 	model_unlock(m);
@@ -227,10 +227,10 @@ out:
 
 int xr_model_peek(struct xr_model *m, uint64_t gfn, void *page)
 {
-	return page_io(m, gfn, page, NULL);
+	return page_io(m, gfn, page, false);
 }
 
 int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page)
 {
-	return page_io(m, gfn, NULL, page);
+	return page_io(m, gfn, (void *)(uintptr_t)page, true);
 }

@@ -24,7 +24,7 @@
 
 #define POOL_BUFFERS 8u
 #define BUFFER_PAGES 64u
-#define FILE_PAGES 2048u
+#define FILE_PAGES 1280u
 
 struct setup {
 	enum xr_worker_kind kind;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAMES 8192u
-#define STEPS 60u
+#define FRAMES 4096u
+#define STEPS 40u
 
 struct sim {
 	struct rig *r;

@@ -2,10 +2,12 @@
 /* The tools of the tests themselves: a property suite is worth what its streams and model are. */
 #include "lib/digest.h"
 #include "lib/feed.h"
+#include "lib/isolate.h"
 #include "lib/random.h"
 #include "lib/rng.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -254,4 +256,25 @@ Test(feed, every_kind_delivers_the_bytes_and_keeps_the_rest)
 	}
 	free(sent);
 	free(got);
+}
+
+static bool as_told(void *arg, char *why, size_t room)
+{
+	int what = *(int *)arg;
+
+	snprintf(why, room, "step %d", what);
+	if (what == 2)
+		abort();
+	return what == 0;
+}
+
+Test(isolate, tells_what_went_wrong)
+{
+	char why[ISOLATE_WHY];
+
+	cr_assert(isolated(as_told, &(int){ 0 }, why));
+	cr_assert_not(isolated(as_told, &(int){ 1 }, why));
+	cr_assert_str_eq(why, "step 1");
+	cr_assert_not(isolated(as_told, &(int){ 2 }, why));
+	cr_assert(strstr(why, "signal 6") && strstr(why, "step 2"), "%s", why);
 }

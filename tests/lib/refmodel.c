@@ -86,10 +86,19 @@ static void take_contents(struct refmodel *m, uint64_t pfn, const unsigned char 
 	struct ref_slot *s = slot_of(m, pfn);
 
 	m->pages++;
+	s->record = m->records;
 	if (m->verify)
 		m->differences += !!memcmp(s->page ? s->page : zeros, page, PAGE);
 	else
 		s->page = page;
+}
+
+static void count_replaced(struct refmodel *m, uint64_t pfn)
+{
+	struct ref_slot *s = slot_of(m, pfn);
+
+	m->replaced += s->used && s->record == m->records;
+	s->record = 0;
 }
 
 static bool broken(struct refmodel *m, const char *why)
@@ -112,6 +121,7 @@ static bool page_data(struct refmodel *m, const unsigned char *body, uint32_t le
 
 		memcpy(&entry, body + 8 + 8ul * i, 8);
 		pfn = XR_EMIT_PFN(entry);
+		count_replaced(m, pfn);
 		if (m->highest == ~0ull || pfn > m->highest)
 			m->highest = pfn;
 		if (!builder_is_ram(XR_EMIT_TYPE(entry))) {

@@ -20,6 +20,7 @@ struct ref_slot {
 	uint64_t pfn;
 	const unsigned char *page; /* NULL: zeros */
 	bool used, backed;
+	uint64_t record; /* that gave the page last; from 1 */
 };
 
 struct refmodel {
@@ -31,6 +32,7 @@ struct refmodel {
 	uint64_t highest; /* pfn named; XR_NO_PFN: none */
 	bool verify, ended;
 	uint64_t records, pages; /* contents in the stream */
+	uint64_t replaced;	 /* of these, by a later entry of the same record */
 	uint64_t differences;	 /* contents that differed in verify mode */
 	uint64_t params[64];	 /* by index; ~0 where not set */
 	uint64_t whole_2m;	 /* after refmodel_finish() */

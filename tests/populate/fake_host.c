@@ -30,6 +30,8 @@ static int fake_info(struct xr_host *h, struct xr_dominfo *info)
 	struct fake_host *f = (struct fake_host *)h;
 
 	f->info_calls++;
+	if (f->info_error)
+		return f->info_error;
 	memset(info, 0, sizeof(*info));
 	info->hvm = true;
 	info->tot_pages = f->tot_pages;
@@ -101,7 +103,7 @@ static long fake_populate(struct xr_host *h, unsigned int order, size_t n, const
 	for (i = 0; i < n && grant(f, order, gfns[i]); i++)
 		f->extents_of[order]++;
 	f->refused_of[order] += i < n;
-	return (long)i;
+	return (long)i + f->boast;
 }
 
 static void split(struct fake_host *f, uint64_t gfn)
@@ -123,6 +125,10 @@ static long fake_release(struct xr_host *h, unsigned int order, size_t n, const 
 	struct fake_host *f = (struct fake_host *)h;
 
 	f->release_calls++;
+	if (f->release_error < 0)
+		return f->release_error;
+	if (f->release_error && n > (size_t)f->release_error)
+		n = (size_t)f->release_error;
 	for (size_t i = 0; i < n; i++) {
 		for (uint64_t gfn = gfns[i]; gfn < gfns[i] + (1u << order); gfn++) {
 			if (!(f->frame[gfn] & SIZE_MASK)) {

@@ -19,6 +19,9 @@ struct fake_host {
 	unsigned int
 		refuse_once; /* percent of 4K calls that stop short, though not twice in a row */
 	int call_error;	     /* returned by populate if not 0 */
+	int info_error;	     /* likewise by info */
+	long release_error;  /* likewise by release: negative, or a short count */
+	bool boast;	     /* counts say one more than was asked */
 	uint64_t seed;
 
 	uint64_t tot_pages;

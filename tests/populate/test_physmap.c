@@ -296,3 +296,204 @@ Test(failure, retiring)
 	cr_assert(xr_physmap_has(r.pm, 600));
 	rig_close(&r);
 }
+
+Test(failure, reading_the_limits)
+{
+	struct rig r;
+	struct xr_physmap *pm;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	r.f.info_error = -EPERM;
+	cr_assert_eq(xr_physmap_open(&pm, &r.f.host, &r.cfg, &r.err), -EPERM);
+	cr_assert_null(pm);
+	cr_assert(r.err.host_failed);
+	rig_close(&r);
+}
+
+/* What the host did take back is no longer RAM, the rest still is. */
+Test(failure, a_release_that_stops_short)
+{
+	static const long errors[] = { 3, -ENOMEM };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rig r;
+		uint64_t kept = errors[i] < 0 ? 512 : 509;
+
+		rig_open(&r, XR_POLICY_EXACT, 9);
+		script_range(&r.s, 512, 1024, RAM);
+		script_range(&r.s, 600, 610, XTAB);
+		r.f.release_error = errors[i];
+		cr_assert_eq(rig_run(&r), errors[i] < 0 ? -ENOMEM : -EIO);
+		cr_assert(r.err.host_failed);
+		cr_assert_eq(r.err.pfn, errors[i] < 0 ? 600 : 603);
+		cr_assert_eq(r.f.tot_pages, kept);
+		cr_assert_eq(rig_stats(&r).populated, kept);
+		rig_close(&r);
+	}
+}
+
+Test(failure, a_host_that_boasts)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 1024, RAM);
+	r.f.boast = true;
+	cr_assert_eq(rig_run(&r), -EIO);
+	cr_assert(r.err.host_failed);
+	rig_close(&r);
+}
+
+Test(failure, the_first_cause_stays)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 512, 1024, RAM);
+	r.f.frames = 100;
+	cr_assert_eq(rig_run(&r), -ENOMEM);
+	cr_assert_eq(r.err.pfn, 612);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_eq(r.err.code, -ENOMEM);
+	rig_close(&r);
+}
+
+/* Many regions in one call, each of them several times. */
+Test(calls, scattered_pfns_are_ensured_once)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	uint64_t pfns[600];
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	xr_pfnset_add(want, 0, 512 * 200);
+	for (uint64_t i = 0; i < 600; i++)
+		pfns[i] = i % 200 * 512 + i;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, 600, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 512 * 200);
+	cr_assert_leq(r.f.populate_calls, 4);
+	cr_assert_eq(fake_faults(&r.f), 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+/* Refused 1G extents are not asked for again and again, and their regions become 2M extents. */
+Test(extents, refused_gigabytes_become_2m)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG, 8 * GIG);
+	r.f.max_order = 9;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_leq(r.f.calls_of[18], 8);
+	cr_assert_eq(r.f.extents_of[9], 8 * 512);
+	cr_assert_leq(r.f.calls_of[9], 8 * 512 / 16 + 8);
+	cr_assert_eq(fake_faults(&r.f), 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+/* In a later pass, a region that is known to lose a page again is not asked for in one extent. */
+Test(extents, not_where_a_hole_is_known_to_come)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0, 1024, XTAB);
+	script_range(&r.s, 512, 1024, RAM);
+	script_say(&r.s, 700, XTAB);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.calls_of[9], 0);
+	rig_close(&r);
+}
+
+/* A 1G extent may come due again while 2M ones of its region are queued. */
+Test(extents, a_gigabyte_is_not_laid_over_queued_regions)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG, 60 * (uint64_t)GIG);
+	r.f.max_order = 9;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	for (uint64_t gig = 1; gig <= 50; gig++) {
+		uint64_t pfns[] = { gig * GIG, gig * GIG + 512 };
+
+		if (r.f.calls_of[18] == 4)
+			r.f.max_order = 18;
+		cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, gig == 7 ? 1 : 2, &r.err), 0);
+		cr_assert_eq(fake_faults(&r.f), 0, "gigabyte %lu", gig);
+	}
+	cr_assert_gt(r.f.extents_of[18], 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+Test(extents, one_gigabyte_on_the_first_touch)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_SPECULATIVE, 18);
+	script_range(&r.s, GIG, GIG + 5000, RAM);
+	script_range(&r.s, GIG + 5000, GIG + 6000, XTAB);
+	script_range(&r.s, GIG + 6000, 2 * GIG, RAM);
+	cr_assert_eq(rig_run(&r), 0);
+	rig_check(&r);
+	cr_assert_eq(r.f.populate_calls, 1);
+	cr_assert_eq(r.f.extents_of[18], 1);
+	cr_assert_eq(rig_stats(&r).whole_1g, 0);
+	cr_assert_eq(rig_stats(&r).whole_2m, 512 - 3);
+	cr_assert_leq(r.f.release_calls, 4);
+	rig_close(&r);
+}
+
+/* Too little room for another 1G extent is no reason to ask for 2M ones singly. */
+Test(extents, near_the_limit_in_batches)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG, 2 * GIG);
+	xr_pfnset_del(want, GIG, 1);
+	r.f.max_pages = 2 * GIG - 1;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 2 * GIG - 1);
+	cr_assert_eq(r.f.extents_of[9], 511);
+	cr_assert_eq(r.f.extents_of[18], 1);
+	cr_assert_leq(r.f.populate_calls, 40);
+	cr_assert_eq(fake_faults(&r.f), 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+/* Others take the room for the 1G extent: 2M and 4K ones in batches instead, up to the limit. */
+Test(extents, no_room_for_a_gigabyte)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 18);
+	xr_pfnset_add(want, GIG, GIG);
+	r.f.max_pages = GIG - 1;
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), -E2BIG);
+	cr_assert_eq(r.err.pfn, 2 * GIG - 1);
+	cr_assert_not(r.err.host_failed);
+	cr_assert_leq(r.f.populate_calls, 40, "%lu", r.f.populate_calls);
+	cr_assert_eq(fake_faults(&r.f), 0);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}

@@ -118,9 +118,11 @@ static void say_later_pass(struct history *h)
 
 static uint64_t some_base(uint64_t regions)
 {
-	switch (rnd(6)) {
+	switch (rnd(7)) {
 	case 0:
 		return 0;
+	case 5:
+		return (4 + rnd(4)) << 18;
 	case 1:
 		return 0xfc000 - rnd(4) * 512;
 	case 2:

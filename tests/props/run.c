@@ -119,8 +119,8 @@ static void restore(struct attempt *a)
 	set.fd = a->feed.fd;
 	set.host = XR_HOST_MODEL;
 	set.model = a->model;
-	set.store_evtchn = STORE_PORT;
-	set.console_evtchn = CONSOLE_PORT;
+	set.store_port = STORE_PORT;
+	set.console_port = CONSOLE_PORT;
 	set.policy = (enum xr_policy)c->policy;
 	set.max_order = c->max_order;
 	set.ahead_mib = c->ahead_mib;

@@ -5,6 +5,7 @@
  */
 #include "lib/digest.h"
 #include "lib/feed.h"
+#include "lib/isolate.h"
 #include "props/check.h"
 
 #include <criterion/criterion.h>
@@ -23,6 +24,15 @@ struct entry {
 struct bytes {
 	unsigned char *at;
 	size_t size;
+};
+
+/* A stream, and one way to restore it. */
+struct job {
+	struct entry e;
+	struct bytes b;
+	enum feed_kind kind;
+	enum xr_policy policy;
+	enum xr_worker_kind workers;
 };
 
 /* The value behind "key": on a manifest's line; enough of JSON for lines that a program wrote. */
@@ -127,81 +137,119 @@ static int next_frame(void *opaque, uint64_t *pfn, void *page)
 	return xr_model_peek(w->m, *pfn, page) ? -1 : 1;
 }
 
-static void check_guest_digest(struct xr_model *m, const struct entry *e, const char *how)
+static bool check_guest_digest(const struct why *why, struct xr_model *m, const struct entry *e)
 {
 	struct walk w = { .m = m };
-	char hex[65], text[512] = "";
+	char hex[65];
 
-	cr_assert_eq(digest_pages(next_frame, &w, hex), 0, "%s %s", e->file, how);
-	cr_assert_eq(w.seen, e->populated, "%s %s: %lu frames", e->file, how, w.seen);
-	cr_assert_eq(w.whole, e->whole_2m, "%s %s: %lu whole regions", e->file, how, w.whole);
-	cr_assert_str_eq(hex, e->sha256, "%s %s", e->file, how);
-	cr_assert(check_habits(&(struct why){ text, sizeof(text) }, m), "%s %s: %s", e->file, how,
-		  text);
+	if (digest_pages(next_frame, &w, hex))
+		return why_not(why, "a backed frame can't be read");
+	if (w.seen != e->populated)
+		return why_not(why, "%lu frames, not %lu", w.seen, e->populated);
+	if (w.whole != e->whole_2m)
+		return why_not(why, "%lu whole regions, not %lu", w.whole, e->whole_2m);
+	return !strcmp(hex, e->sha256) || why_not(why, "sha256 is %s, not %s", hex, e->sha256);
 }
 
-static void restore(const struct entry *e, const struct bytes *b, enum feed_kind kind,
-		    enum xr_policy policy, enum xr_worker_kind workers)
+static bool check_numbers(const struct why *w, const struct xr_result *res, const struct entry *e)
 {
-	struct xr_model_settings set;
-	struct xr_restore *handle;
+	if (res->pages_populated != e->populated || res->pages_received != e->pages)
+		return why_not(w, "%lu pages populated, %lu received", res->pages_populated,
+			       res->pages_received);
+	if (res->store_gfn != e->store_gfn || res->console_gfn != e->console_gfn)
+		return why_not(w, "store at %#lx, console at %#lx", res->store_gfn,
+			       res->console_gfn);
+	return true;
+}
+
+static bool check_rest(const struct why *w, struct feed *f, const struct job *j)
+{
+	unsigned char rest[64];
+	ssize_t n = feed_rest(f, rest, sizeof(rest));
+
+	return (n == (ssize_t)j->e.trailing &&
+		!memcmp(rest, j->b.at + j->e.end_offset, (size_t)n)) ||
+	       why_not(w, "%zd bytes are left, not %lu, or others", n, j->e.trailing);
+}
+
+/* All whole regions, but those where Xen should have no superpage. */
+static bool check_layout(const struct why *w, struct xr_model *m, const struct job *j)
+{
 	struct xr_model_stats st;
-	struct xr_model *model;
+
+	xr_model_stats(m, &st);
+	return j->policy != XR_POLICY_EXACT || st.whole_2m + 3 >= j->e.whole_2m ||
+	       why_not(w, "only %lu superpages", st.whole_2m);
+}
+
+static bool restore(void *arg, char *text, size_t room)
+{
+	const struct job *j = arg;
+	struct why w = { text, room };
+	struct xr_restore *handle = NULL;
+	struct xr_model_settings set;
+	struct xr_model *model = NULL;
 	struct xr_settings s;
 	struct xr_result res;
 	struct xr_error err;
-	unsigned char rest[64];
+	bool ok = false;
 	struct feed f;
-	char how[64];
 
-	snprintf(how, sizeof(how), "(%s, policy %u, workers %u)", feed_kind_name(kind), policy,
-		 workers);
-	cr_assert_eq(feed_open(&f, kind, b->at, b->size, 1), 0);
+	if (feed_open(&f, j->kind, j->b.at, j->b.size, 1))
+		return why_not(&w, "no source");
 	xr_model_settings_default(&set);
-	set.max_pages = e->populated + 256; /* what libxl leaves */
-	cr_assert_eq(xr_model_create(&model, &set), 0);
+	set.max_pages = j->e.populated + 256; /* what libxl leaves */
 	xr_settings_default(&s);
 	s.fd = f.fd;
 	s.host = XR_HOST_MODEL;
-	s.model = model;
-	s.policy = policy;
+	s.policy = j->policy;
 	s.workers = 2;
-	s.worker_kind = workers;
-	cr_assert_eq(xr_open(&handle, &s, &err), 0, "%s %s: %s", e->file, how, err.text);
-	cr_assert_eq(xr_run(handle, &res, &err), 0, "%s %s: %s", e->file, how, err.text);
+	s.worker_kind = j->workers;
+	if (xr_model_create(&model, &set)) {
+		why_not(&w, "no model");
+		goto out;
+	}
+	s.model = model;
+	if (xr_open(&handle, &s, &err) || xr_run(handle, &res, &err)) {
+		why_not(&w, "%s", err.text);
+		goto out;
+	}
+	ok = check_guest_digest(&w, model, &j->e) && check_habits(&w, model) &&
+	     check_numbers(&w, &res, &j->e) && check_rest(&w, &f, j) && check_layout(&w, model, j);
+out:
 	xr_close(&handle);
-
-	check_guest_digest(model, e, how);
-	cr_assert_eq(res.pages_populated, e->populated);
-	cr_assert_eq(res.pages_received, e->pages);
-	cr_assert_eq(res.store_gfn, e->store_gfn);
-	cr_assert_eq(res.console_gfn, e->console_gfn);
-	cr_assert_eq(feed_rest(&f, rest, sizeof(rest)), (ssize_t)e->trailing, "%s %s", e->file,
-		     how);
-	cr_assert_arr_eq(rest, b->at + e->end_offset, e->trailing);
-	xr_model_stats(model, &st);
-	if (policy == XR_POLICY_EXACT) /* all but those where Xen should have none */
-		cr_assert_geq(st.whole_2m + 3, e->whole_2m, "%s %s: %lu", e->file, how,
-			      st.whole_2m);
 	feed_close(&f);
 	xr_model_destroy(&model);
+	return ok;
+}
+
+static void check_job(struct job j, enum feed_kind kind, enum xr_policy policy,
+		      enum xr_worker_kind workers)
+{
+	char why[ISOLATE_WHY];
+
+	j.kind = kind;
+	j.policy = policy;
+	j.workers = workers;
+	cr_assert(isolated(restore, &j, why), "%s by %s, policy %u, workers %u: %s", j.e.file,
+		  feed_kind_name(kind), policy, workers, why);
 }
 
 static void restore_all_ways(const char *folder, const struct entry *e)
 {
+	struct job j = { .e = *e };
 	char path[4096];
-	struct bytes b;
 
 	if (!strcmp(e->guest, "x86 PV"))
 		return;
 	snprintf(path, sizeof(path), "%s/%s.zst", folder, e->file);
-	b = decompress(path);
-	cr_assert_eq(b.size, e->end_offset + e->trailing);
-	restore(e, &b, FEED_FILE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
-	restore(e, &b, FEED_PIPE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
-	restore(e, &b, FEED_SOCKET, XR_POLICY_SPECULATIVE, XR_WORKER_THREAD);
-	restore(e, &b, FEED_FILE, XR_POLICY_4K, XR_WORKER_THREAD);
-	munmap(b.at, b.size);
+	j.b = decompress(path);
+	cr_assert_eq(j.b.size, e->end_offset + e->trailing);
+	check_job(j, FEED_FILE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
+	check_job(j, FEED_PIPE, XR_POLICY_EXACT, XR_WORKER_PROCESS);
+	check_job(j, FEED_SOCKET, XR_POLICY_SPECULATIVE, XR_WORKER_THREAD);
+	check_job(j, FEED_FILE, XR_POLICY_4K, XR_WORKER_THREAD);
+	munmap(j.b.at, j.b.size);
 }
 
 static unsigned int restore_folder(const char *folder)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* HVM and PVH guests: parameters, the pages they name, and completion. */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <xen/hvm/params.h>
+
+/* Sent by old savers; today Xen neither names nor takes it. */
+#define PARAM_PAE_ENABLED 4
+
+static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_t index,
+		     uint64_t value, struct xr_error *err)
+{
+	int rc;
+
+	r->other_calls++;
+	rc = r->host->ops->set_param(r->host, index, value);
+	if (!rc)
+		return 0;
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			    "Xen refuses HVM parameter %u = %#llx: %s", index,
+			    (unsigned long long)value, strerror(-rc));
+}
+
+/* The rings in these pages belong to the old host's backends. */
+static int clear_page(struct xr_restore *r, uint64_t pfn, struct xr_error *err)
+{
+	return xr_physmap_has(r->pm, pfn) ? xr_copy_retire(r->copy, &pfn, 1, true, err) : 0;
+}
+
+static int apply_param(struct xr_restore *r, const struct xr_where *where,
+		       const struct xr_wire_param *p, struct xr_error *err)
+{
+	int rc = 0;
+
+	switch (p->index) {
+	case PARAM_PAE_ENABLED:
+		return 0;
+	case HVM_PARAM_CONSOLE_PFN:
+		r->guest.console_gfn = p->value;
+		rc = clear_page(r, p->value, err);
+		break;
+	case HVM_PARAM_STORE_PFN:
+		r->guest.store_gfn = p->value;
+		rc = clear_page(r, p->value, err);
+		break;
+	case HVM_PARAM_IOREQ_PFN:
+	case HVM_PARAM_BUFIOREQ_PFN:
+		rc = clear_page(r, p->value, err);
+		break;
+	default:
+		break;
+	}
+	return rc ? rc : set_param(r, where, (uint32_t)p->index, p->value, err);
+}
+
+/* A barrier: contents of the pages that are cleared here must have landed before. */
+static int params(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
+{
+	struct xr_wire_params head;
+	struct xr_wire_param p;
+	int rc = xr_copy_drain(r->copy, err);
+
+	memcpy(&head, it->body, sizeof(head));
+	for (uint32_t i = 0; !rc && i < head.count; i++) {
+		memcpy(&p, (char *)it->body + sizeof(head) + i * sizeof(p), sizeof(p));
+		rc = apply_param(r, &it->where, &p, err);
+	}
+	return rc;
+}
+
+static int hvm_control(struct xr_restore *r, struct xr_item *it, struct xr_error *err)
+{
+	if (it->where.type == XR_REC_HVM_PARAMS)
+		return params(r, it, err);
+	return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, &it->where, XR_NO_PFN,
+		       "a record of type %#x has no place in an HVM stream", it->where.type);
+}
+
+static int load_context(struct xr_restore *r, struct xr_error *err)
+{
+	struct xr_guest *g = &r->guest;
+	int rc;
+
+	if (!g->context)
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+			       "the stream has no HVM_CONTEXT record: the guest's CPUs and devices "
+			       "are missing");
+	r->other_calls++;
+	rc = r->host->ops->set_hvm_context(r->host, g->context, g->context_len);
+	if (!rc)
+		return 0;
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+			    "Xen refuses the HVM context (%u bytes): %s", g->context_len,
+			    strerror(-rc));
+}
+
+static int seed_grants(struct xr_restore *r, struct xr_error *err)
+{
+	int rc;
+
+	r->other_calls++;
+	rc = r->host->ops->seed_grants(r->host, r->guest.console_gfn, r->guest.store_gfn,
+				       r->set.console_domid, r->set.store_domid);
+	if (!rc)
+		return 0;
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+			    "cannot seed the guest's grant table: %s", strerror(-rc));
+}
+
+/* The order is Xen's own restorer's: the context needs all parameters, grants come last. */
+static int hvm_complete(struct xr_restore *r, struct xr_error *err)
+{
+	int rc;
+
+	rc = set_param(r, NULL, HVM_PARAM_STORE_EVTCHN, r->set.store_port, err);
+	if (!rc)
+		rc = set_param(r, NULL, HVM_PARAM_CONSOLE_EVTCHN, r->set.console_port, err);
+	if (!rc)
+		rc = load_context(r, err);
+	if (!rc)
+		rc = seed_grants(r, err);
+	return rc;
+}
+
+const struct xr_guest_ops xr_guest_hvm = { .control = hvm_control, .complete = hvm_complete };

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The real host: public calls of libxenctrl, libxenguest and libxenforeignmemory only. One
+ * xc_interface per handle, since libxenctrl keeps its last error there; one foreign memory handle
+ * per mapper, opened where it is used.
+ */
+#include "host/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <xenctrl.h>
+#include <xenforeignmemory.h>
+#include <xenguest.h>
+
+/* gfns per memory_op, in a buffer that Xen can read and that is allocated once. */
+#define BATCH 2048u
+
+struct xen_host {
+	struct xr_host host;
+	struct xentoollog_logger *logger;
+	xc_interface *xch;
+	uint32_t domid;
+	xc_hypercall_buffer_t extents_buffer;
+	xen_pfn_t *extents;
+};
+
+struct xen_mapper {
+	struct xr_mapper mapper;
+	xenforeignmemory_handle *fmem;
+	uint32_t domid;
+};
+
+/* libxenctrl writes to stderr where it is given no logger. */
+static void mute_message(struct xentoollog_logger *l, xentoollog_level level, int errnoval,
+			 const char *context, const char *format, va_list al)
+{
+	(void)l, (void)level, (void)errnoval, (void)context, (void)format, (void)al;
+}
+
+static void mute_progress(struct xentoollog_logger *l, const char *context, const char *doing,
+			  int percent, unsigned long done, unsigned long total)
+{
+	(void)l, (void)context, (void)doing, (void)percent, (void)done, (void)total;
+}
+
+static void mute_destroy(struct xentoollog_logger *l)
+{
+	(void)l;
+}
+
+static struct xentoollog_logger mute = { mute_message, mute_progress, mute_destroy };
+
+static struct xen_host *of(struct xr_host *h)
+{
+	return (struct xen_host *)h;
+}
+
+static int result(int rc)
+{
+	return rc < 0 ? (errno ? -errno : -EIO) : 0;
+}
+
+static int xen_info(struct xr_host *h, struct xr_dominfo *info)
+{
+	xc_domaininfo_t di;
+	int n;
+
+	n = xc_domain_getinfolist(of(h)->xch, of(h)->domid, 1, &di);
+	if (n < 0)
+		return result(n);
+	/* The call answers with the next domain if this one does not exist. */
+	if (n != 1 || di.domain != of(h)->domid)
+		return -ESRCH;
+	*info = (struct xr_dominfo){
+		.domid = di.domain,
+		.hvm = di.flags & XEN_DOMINF_hvm_guest,
+		.max_vcpu_id = di.max_vcpu_id,
+		.tot_pages = di.tot_pages,
+		.max_pages = di.max_pages,
+	};
+	return 0;
+}
+
+static long reservation(struct xen_host *x, unsigned int cmd, unsigned int order, size_t n,
+			const uint64_t *gfns)
+{
+	struct xen_memory_reservation r = {
+		.nr_extents = n,
+		.extent_order = order,
+		.domid = (domid_t)x->domid,
+	};
+	long done;
+
+	_Static_assert(sizeof(xen_pfn_t) == sizeof(uint64_t), "gfns go to Xen as they are");
+	memcpy(x->extents, gfns, n * sizeof(*gfns));
+	set_xen_guest_handle_raw(r.extent_start, x->extents);
+	done = xc_memory_op(x->xch, cmd, &r, sizeof(r));
+	return done < 0 ? (errno ? -errno : -EIO) : done;
+}
+
+static long batched(struct xen_host *x, unsigned int cmd, unsigned int order, size_t n,
+		    const uint64_t *gfns)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		size_t part = n - done < BATCH ? n - done : BATCH;
+		long rc = reservation(x, cmd, order, part, gfns + done);
+
+		if (rc < 0)
+			return done ? (long)done : rc;
+		done += (size_t)rc;
+		if ((size_t)rc < part)
+			break;
+	}
+	return (long)done;
+}
+
+static long xen_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+{
+	return batched(of(h), XENMEM_populate_physmap, order, n, gfns);
+}
+
+static long xen_release(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+{
+	return batched(of(h), XENMEM_decrease_reservation, order, n, gfns);
+}
+
+static int xen_set_cpu_policy(struct xr_host *h, const void *leaves, uint32_t nr_leaves,
+			      const void *msrs, uint32_t nr_msrs, struct xr_policy_fault *fault)
+{
+	_Static_assert(sizeof(xen_cpuid_leaf_t) == 24, "as in the stream");
+	_Static_assert(sizeof(xen_msr_entry_t) == 16, "as in the stream");
+	/* The call does not write to the arrays; its prototype lacks the const. */
+	return result(xc_set_domain_cpu_policy(
+		of(h)->xch, of(h)->domid, nr_leaves, (xen_cpuid_leaf_t *)(uintptr_t)leaves, nr_msrs,
+		(xen_msr_entry_t *)(uintptr_t)msrs, &fault->leaf, &fault->subleaf, &fault->msr));
+}
+
+static int xen_set_tsc(struct xr_host *h, uint32_t mode, uint64_t nsec, uint32_t khz,
+		       uint32_t incarnation)
+{
+	return result(
+		xc_domain_set_tsc_info(of(h)->xch, of(h)->domid, mode, nsec, khz, incarnation));
+}
+
+static int xen_set_param(struct xr_host *h, uint32_t index, uint64_t value)
+{
+	return result(xc_hvm_param_set(of(h)->xch, of(h)->domid, index, value));
+}
+
+static int xen_set_hvm_context(struct xr_host *h, const void *context, uint32_t size)
+{
+	return result(xc_domain_hvm_setcontext(of(h)->xch, of(h)->domid,
+					       (uint8_t *)(uintptr_t)context, size));
+}
+
+static int xen_seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+			   uint32_t console_domid, uint32_t store_domid)
+{
+	return result(xc_dom_gnttab_seed(of(h)->xch, of(h)->domid, true, console_gfn, store_gfn,
+					 console_domid, store_domid));
+}
+
+static const struct xr_host_ops xen_ops;
+
+static int xen_mapper_open(struct xr_host *h, struct xr_mapper **out)
+{
+	struct xen_mapper *m = calloc(1, sizeof(*m));
+
+	*out = NULL;
+	if (!m)
+		return -ENOMEM;
+	m->mapper.ops = &xen_ops;
+	m->domid = of(h)->domid;
+	m->fmem = xenforeignmemory_open(&mute, 0);
+	if (!m->fmem) {
+		int rc = result(-1);
+
+		free(m);
+		return rc;
+	}
+	/* A handle that can reach no other domain. Old kernels can't; then it stays as it is. */
+	(void)xenforeignmemory_restrict(m->fmem, (domid_t)m->domid);
+	*out = &m->mapper;
+	return 0;
+}
+
+static void xen_mapper_close(struct xr_mapper *mapper)
+{
+	struct xen_mapper *m = (struct xen_mapper *)mapper;
+
+	xenforeignmemory_close(m->fmem);
+	free(m);
+}
+
+static void *xen_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err)
+{
+	struct xen_mapper *m = (struct xen_mapper *)mapper;
+
+	return xenforeignmemory_map(m->fmem, m->domid, PROT_READ | PROT_WRITE, n, gfns, err);
+}
+
+static int xen_unmap(struct xr_mapper *mapper, void *addr, size_t n)
+{
+	return result(xenforeignmemory_unmap(((struct xen_mapper *)mapper)->fmem, addr, n));
+}
+
+static void xen_close(struct xr_host *h)
+{
+	struct xen_host *x = of(h);
+
+	if (x->extents)
+		xc__hypercall_buffer_free_pages(x->xch, &x->extents_buffer,
+						BATCH * sizeof(xen_pfn_t) / XC_PAGE_SIZE);
+	if (x->xch)
+		xc_interface_close(x->xch);
+	free(x);
+}
+
+static const struct xr_host_ops xen_ops = {
+	.name = "xen",
+	.info = xen_info,
+	.populate = xen_populate,
+	.release = xen_release,
+	.set_cpu_policy = xen_set_cpu_policy,
+	.set_tsc = xen_set_tsc,
+	.set_param = xen_set_param,
+	.set_hvm_context = xen_set_hvm_context,
+	.seed_grants = xen_seed_grants,
+	.mapper_open = xen_mapper_open,
+	.mapper_close = xen_mapper_close,
+	.map = xen_map,
+	.unmap = xen_unmap,
+	.close = xen_close,
+};
+
+int xr_host_xen_open(struct xr_host **out, uint32_t domid, struct xentoollog_logger *logger)
+{
+	struct xen_host *x = calloc(1, sizeof(*x));
+	int rc;
+
+	*out = NULL;
+	if (!x)
+		return -ENOMEM;
+	x->host.ops = &xen_ops;
+	x->domid = domid;
+	x->logger = logger ? logger : &mute;
+	x->xch = xc_interface_open(x->logger, x->logger, 0);
+	if (!x->xch)
+		goto fail;
+	x->extents = xc__hypercall_buffer_alloc_pages(x->xch, &x->extents_buffer,
+						      BATCH * sizeof(xen_pfn_t) / XC_PAGE_SIZE);
+	if (!x->extents)
+		goto fail;
+	*out = &x->host;
+	return 0;
+fail:
+	rc = result(-1);
+	xen_close(&x->host);
+	return rc;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state of one restore, shared by the files of this folder. */
+#ifndef XR_INTERNAL_H
+#define XR_INTERNAL_H
+
+#include "base/bufpool.h"
+#include "base/error.h"
+#include "copy/copy.h"
+#include "host/host.h"
+#include "host/model.h"
+#include "populate/populate.h"
+#include "stream/index.h"
+#include "stream/stream.h"
+
+#include <xentoollog.h>
+
+/*
+ * Guest state that control records carry. What a kind of guest does with them is an ops table, so
+ * that another kind is another file.
+ */
+struct xr_guest {
+	const struct xr_guest_ops *ops;
+	bool static_done;
+	void *leaves, *msrs, *context;
+	uint32_t leaves_len, msrs_len, context_len;
+	uint64_t store_gfn, console_gfn;
+};
+
+struct xr_guest_ops {
+	/* A validated control record. Takes item->body over if it sets it to NULL. */
+	int (*control)(struct xr_restore *r, struct xr_item *item, struct xr_error *err);
+	/* After END: everything is copied, no mapping is left. */
+	int (*complete)(struct xr_restore *r, struct xr_error *err);
+};
+
+extern const struct xr_guest_ops xr_guest_hvm;
+
+struct xr_restore {
+	struct xr_settings set;
+	struct xr_host *host;
+	struct xr_model *own_model;
+	struct xr_bufpool *pool;
+	struct xr_stream *stream;
+	struct xr_index *index;
+	struct xr_physmap *pm;
+	struct xr_copy *copy;
+	struct xr_guest guest;
+
+	int cancel_fd;
+	uint32_t cancelled; /* atomically accessed */
+	bool ran;
+
+	bool verify;
+	uint64_t begun, next_progress; /* ns */
+	uint64_t starved;	       /* ns the pump waited for items */
+	uint64_t bytes, records, pages_received;
+	unsigned int pass;
+	uint64_t other_calls;
+};
+
+void xr_log(const struct xr_restore *r, xentoollog_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Move items from the stream through populate to copy until END. */
+int xr_pump(struct xr_restore *r, struct xr_error *err);
+
+/* -ECANCELED with an error, or 0. */
+int xr_check_cancel(struct xr_restore *r, struct xr_error *err);
+
+void xr_guest_free(struct xr_guest *g);
+
+/* Records that every kind of guest handles alike. -ENOENT: not one of those. */
+int xr_control_common(struct xr_restore *r, struct xr_item *item, struct xr_error *err);
+
+#endif

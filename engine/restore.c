@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The life of one restore: what xr_open() starts, xr_run() runs and xr_close() ends. */
+#include "base/clock.h"
+#include "internal.h"
+#include "settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Contents from a pipe pass through these: few enough to stay in the last-level cache. */
+#define BUFFERS 16u
+#define BUFFER_BYTES (512u << 10)
+
+static int open_host(struct xr_restore *r, struct xr_error *err)
+{
+	struct xr_model_settings ms;
+	struct xr_model *m = r->set.model;
+	int rc;
+
+	if (r->set.host == XR_HOST_XEN) {
+		rc = xr_host_xen_open(&r->host, r->set.domid, r->set.logger);
+		if (rc)
+			return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+					    "cannot talk to Xen about domain %u: %s (is this a "
+					    "control domain, with /dev/xen/privcmd?)",
+					    r->set.domid, strerror(-rc));
+		return 0;
+	}
+	if (!m) {
+		xr_model_settings_default(&ms);
+		rc = xr_model_create(&r->own_model, &ms);
+		if (rc)
+			goto fail;
+		m = r->own_model;
+	}
+	rc = xr_host_model_open(&r->host, m);
+	if (!rc)
+		return 0;
+fail:
+	return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			    "cannot make the model host: %s", strerror(-rc));
+}
+
+static int open_stages(struct xr_restore *r, struct xr_error *err)
+{
+	struct xr_copy_config cc = {
+		.workers = r->set.workers,
+		.kind = r->set.worker_kind,
+		.ordered = true,
+		.fd = r->set.fd,
+	};
+	struct stat st;
+	int rc;
+
+	r->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->cancel_fd < 0)
+		return xr_fail_host(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+				    "cannot make an eventfd: %s", strerror(errno));
+	if (fstat(r->set.fd, &st))
+		return xr_fail(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "cannot use fd %d as the stream: %s", r->set.fd, strerror(errno));
+	if (!S_ISREG(st.st_mode)) {
+		r->pool = xr_bufpool_create(BUFFERS, BUFFER_BYTES);
+		if (!r->pool)
+			return xr_fail_host(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+					    "no memory for stream buffers");
+	}
+	cc.pool = r->pool;
+	rc = xr_copy_open(&r->copy, r->host, &cc, err);
+	if (!rc)
+		xr_copy_set_cancel(r->copy, &r->cancelled);
+	return rc;
+}
+
+int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_error *err)
+{
+	struct xr_restore *r;
+	int rc;
+
+	*out = NULL;
+	xr_error_clear(err);
+	rc = xr_settings_check(s, err);
+	if (rc)
+		return rc;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return xr_fail_host(err, -ENOMEM, XR_STAGE_SETUP, NULL, XR_NO_PFN, "no memory");
+	r->set = *s;
+	r->cancel_fd = -1;
+	if (!r->set.workers)
+		r->set.workers = xr_default_workers();
+	rc = open_host(r, err);
+	if (!rc)
+		rc = open_stages(r, err);
+	if (rc)
+		xr_close(&r);
+	*out = r;
+	return rc;
+}
+
+void xr_cancel(struct xr_restore *r)
+{
+	const uint64_t one = 1;
+	ssize_t done;
+
+	__atomic_store_n(&r->cancelled, 1, __ATOMIC_SEQ_CST);
+	done = write(r->cancel_fd, &one, sizeof(one));
+	(void)done; /* a full counter is readable, too */
+}
+
+int xr_check_cancel(struct xr_restore *r, struct xr_error *err)
+{
+	if (!__atomic_load_n(&r->cancelled, __ATOMIC_RELAXED))
+		return 0;
+	return xr_fail(err, -ECANCELED, XR_STAGE_ENGINE, NULL, XR_NO_PFN, "cancelled");
+}
+
+/* Only what can be restored gets further than this; nothing of the domain is touched before. */
+static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, struct xr_error *err)
+{
+	struct xr_dominfo dom;
+	int rc;
+
+	if (in->pv)
+		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+			       "the stream holds a PV guest; PV is not supported yet");
+	r->other_calls++;
+	rc = r->host->ops->info(r->host, &dom);
+	if (rc)
+		return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+				    "cannot get the state of domain %u: %s", r->set.domid,
+				    strerror(-rc));
+	if (!dom.hvm)
+		return xr_fail(err, -EINVAL, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+			       "the stream holds an HVM or PVH guest, domain %u is PV", dom.domid);
+	r->guest.ops = &xr_guest_hvm;
+	return 0;
+}
+
+static int open_stream(struct xr_restore *r, struct xr_error *err)
+{
+	struct xr_stream_config sc = {
+		.fd = r->set.fd,
+		.layer = r->set.layer,
+		.io = r->set.io,
+		.max_pfn = XR_PFN_LIMIT - 1,
+		.pool = r->pool,
+	};
+	const struct xr_stream_info *in;
+	int rc;
+
+	rc = xr_stream_open(&r->stream, &sc, r->cancel_fd, err);
+	if (rc)
+		return rc;
+	in = xr_stream_info(r->stream);
+	xr_log(r, XTL_DETAIL, "stream version %u from Xen %u.%u, %s, read with %s", in->version,
+	       in->xen_major, in->xen_minor, in->seekable ? "regular file" : "pipe or socket",
+	       in->uring ? "io_uring" : "plain reads");
+	rc = check_guest(r, in, err);
+	if (rc || !in->seekable || r->set.policy == XR_POLICY_SPECULATIVE)
+		return rc;
+	rc = xr_stream_index(r->stream, &r->index, err);
+	if (!rc)
+		xr_log(r, XTL_DETAIL, "%s",
+		       r->index ? "planned from the index of the whole stream"
+				: "the stream has a shape that an index does not serve");
+	return rc;
+}
+
+static int retire(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err)
+{
+	struct xr_restore *r = ctx;
+
+	return xr_copy_retire(r->copy, pfns, n, clear, err);
+}
+
+static int open_physmap(struct xr_restore *r, struct xr_error *err)
+{
+	const struct xr_physmap_config pc = {
+		.policy = r->set.policy,
+		.max_order = r->set.max_order,
+		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
+		.retire = retire,
+		.ctx = r,
+	};
+	int rc = xr_physmap_open(&r->pm, r->host, &pc, err);
+
+	if (!rc && r->index)
+		xr_physmap_foresee(r->pm, r->index->want);
+	return rc;
+}
+
+static int run(struct xr_restore *r, struct xr_error *err)
+{
+	int rc;
+
+	rc = open_stream(r, err);
+	if (rc)
+		return rc;
+	rc = open_physmap(r, err);
+	if (rc)
+		return rc;
+	xr_copy_set_ordered(r->copy, !r->index);
+	rc = xr_stream_start(r->stream, r->index, err);
+	if (rc)
+		return rc;
+	rc = xr_pump(r, err);
+	if (rc)
+		return rc;
+	rc = xr_physmap_finish(r->pm, err);
+	if (rc)
+		return rc;
+	rc = xr_copy_drain(r->copy, err);
+	if (rc)
+		return rc;
+	return r->guest.ops->complete(r, err);
+}
+
+static void fill_result(struct xr_restore *r, struct xr_result *res)
+{
+	const struct xr_stream_info *in = r->stream ? xr_stream_info(r->stream) : NULL;
+	struct xr_physmap_stats ps = { 0 };
+	struct xr_copy_stats cs;
+	uint64_t total = xr_now() - r->begun;
+
+	memset(res, 0, sizeof(*res));
+	res->store_gfn = r->guest.store_gfn;
+	res->console_gfn = r->guest.console_gfn;
+	if (in) {
+		res->stream_version = in->version;
+		res->xen_major = in->xen_major;
+		res->xen_minor = in->xen_minor;
+		res->pv = in->pv;
+		res->uring = in->uring;
+		xr_stream_times(r->stream, &res->stream);
+	}
+	res->records = r->records;
+	res->bytes = r->bytes;
+	res->pages_received = r->index ? r->index->pages : r->pages_received;
+	res->passes = r->index ? r->index->npasses : r->pass;
+	res->seconds = (double)total / 1e9;
+	res->indexed = r->index != NULL;
+	if (r->pm)
+		xr_physmap_stats(r->pm, &ps);
+	res->pages_populated = ps.populated;
+	res->extents_1g = ps.whole_1g;
+	res->extents_2m = ps.whole_2m;
+	res->extents_4k =
+		ps.populated - (ps.whole_2m << XR_ORDER_2M) - (ps.whole_1g << XR_ORDER_1G);
+	res->pages_released = ps.released;
+	res->populate_calls = ps.populate_calls;
+	res->release_calls = ps.release_calls;
+	res->other_calls = r->other_calls;
+	xr_copy_stats(r->copy, &cs);
+	res->pages_written = cs.pages_written;
+	res->verify_differences = cs.pages_differing;
+	res->map_calls = cs.map_calls;
+	res->unmap_calls = cs.unmap_calls;
+	res->copy = cs.times;
+	res->worker_kind = cs.kind;
+	res->workers = r->set.workers;
+	res->populate.starved = r->starved;
+	res->populate.blocked = cs.dispatch_blocked;
+	if (total > r->starved + cs.dispatch_blocked)
+		res->populate.busy = total - r->starved - cs.dispatch_blocked;
+}
+
+int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
+{
+	struct xr_error local;
+	int rc;
+
+	if (!err)
+		err = &local;
+	xr_error_clear(err);
+	if (r->ran)
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "xr_run() was called before on this handle");
+	r->ran = true;
+	r->begun = xr_now();
+	r->guest.store_gfn = XR_NO_PFN;
+	r->guest.console_gfn = XR_NO_PFN;
+	rc = run(r, err);
+	if (res)
+		fill_result(r, res);
+	xr_stream_close(&r->stream);
+	xr_copy_close(&r->copy);
+	if (rc)
+		xr_log(r, XTL_ERROR, "%s", err->text);
+	return rc;
+}
+
+void xr_close(struct xr_restore **rp)
+{
+	struct xr_restore *r = *rp;
+
+	if (!r)
+		return;
+	xr_stream_close(&r->stream);
+	xr_copy_close(&r->copy);
+	xr_physmap_close(&r->pm);
+	xr_index_free(r->index);
+	xr_guest_free(&r->guest);
+	if (r->host)
+		r->host->ops->close(r->host);
+	xr_model_destroy(&r->own_model);
+	xr_bufpool_destroy(r->pool);
+	if (r->cancel_fd >= 0)
+		close(r->cancel_fd);
+	free(r);
+	*rp = NULL;
+}

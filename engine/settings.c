@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Defaults, and the check of what a caller asks for. */
+#include "settings.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#define STR2(x) #x
+#define STR(x) STR2(x)
+
+const char *xr_version(void)
+{
+	return STR(XR_API_MAJOR) "." STR(XR_API_MINOR) ".0";
+}
+
+void xr_settings_default(struct xr_settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+	s->max_order = XR_ORDER_2M;
+	s->ahead_mib = 64;
+}
+
+unsigned int xr_default_workers(void)
+{
+	cpu_set_t set;
+	int n = 1;
+
+	if (!sched_getaffinity(0, sizeof(set), &set))
+		n = CPU_COUNT(&set);
+	return n < 1 ? 1 : n > 8 ? 8 : (unsigned int)n;
+}
+
+static bool zero(const uint64_t *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i])
+			return false;
+	return true;
+}
+
+static const char *fault(const struct xr_settings *s)
+{
+	if (s->fd < 0)
+		return "no stream: fd is negative";
+	if ((unsigned int)s->layer > XR_LAYER_LIBXC || (unsigned int)s->io > XR_IO_PLAIN ||
+	    (unsigned int)s->policy > XR_POLICY_4K || (unsigned int)s->type > XR_STREAM_COLO ||
+	    (unsigned int)s->host > XR_HOST_MODEL ||
+	    (unsigned int)s->worker_kind > XR_WORKER_THREAD)
+		return "a setting has a value that is not in its enum";
+	if (s->max_order != XR_ORDER_4K && s->max_order != XR_ORDER_2M &&
+	    s->max_order != XR_ORDER_1G)
+		return "max_order is none of 0, 9 and 18";
+	if (s->workers > 64)
+		return "more than 64 workers";
+	if (s->ahead_mib > 1u << 20)
+		return "ahead_mib is above 1 TiB";
+	if (s->model && s->host != XR_HOST_MODEL)
+		return "a model is given, but the host is not MODEL";
+	if (!zero(s->reserved, sizeof(s->reserved) / sizeof(s->reserved[0])))
+		return "a reserved field is not zero: start from xr_settings_default()";
+	return NULL;
+}
+
+int xr_settings_check(const struct xr_settings *s, struct xr_error *err)
+{
+	const char *why = fault(s);
+
+	if (why)
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN, "%s", why);
+	if (s->type != XR_STREAM_PLAIN)
+		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "%s streams are not supported yet",
+			       s->type == XR_STREAM_REMUS ? "Remus" : "COLO");
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef XR_SETTINGS_H
+#define XR_SETTINGS_H
+
+#include "base/error.h"
+#include "host/host.h"
+
+/* 0, or -EINVAL / -EOPNOTSUPP with what is wrong in *err. */
+int xr_settings_check(const struct xr_settings *s, struct xr_error *err);
+
+/* One per core this process may use, 1..8. */
+unsigned int xr_default_workers(void);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The engine's own memory for a guest of 1 TiB: bounded, whatever the stream says. */
+#include "generate/generate.h"
+#include "rig.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#define LIMIT_KIB (96u << 10)
+
+static long status_kib(const char *key)
+{
+	char line[128];
+	long kib = -1;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtol(line + strlen(key) + 1, NULL, 10);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+static int generate(int fd, unsigned int holes_permille)
+{
+	struct xr_gen_options o;
+
+	xr_gen_options_default(&o);
+	o.size_bytes = (uint64_t)1 << 40;
+	o.types_only = true;
+	o.holes_permille = holes_permille;
+	o.seed = 7;
+	return xr_generate(fd, &o, NULL);
+}
+
+/* In a process of its own, so that its high-water mark is the restore's. Exit: MiB used, 255:
+ * failed. */
+static int measure(int fd)
+{
+	struct xr_model_settings ms;
+	struct xr_model *model;
+	struct xr_settings set;
+	struct xr_restore *r;
+	struct xr_error err;
+	long before;
+
+	xr_model_settings_default(&ms);
+	ms.without_memory = true;
+	xr_settings_default(&set);
+	set.fd = fd;
+	set.host = XR_HOST_MODEL;
+	set.worker_kind = XR_WORKER_THREAD;
+	if (xr_model_create(&model, &ms))
+		return 255;
+	set.model = model;
+	before = status_kib("VmRSS");
+	if (xr_open(&r, &set, &err) || xr_run(r, NULL, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return 255;
+	}
+	xr_close(&r);
+	return (int)((status_kib("VmHWM") - before) >> 10);
+}
+
+static int pipe_source(unsigned int holes_permille)
+{
+	int fd[2];
+
+	cr_assert_eq(pipe(fd), 0);
+	if (fork() == 0) {
+		close(fd[0]);
+		_exit(generate(fd[1], holes_permille) != 0);
+	}
+	close(fd[1]);
+	return fd[0];
+}
+
+static int file_source(unsigned int holes_permille)
+{
+	char path[] = "/tmp/xr-memory-XXXXXX";
+	int fd = mkstemp(path);
+
+	cr_assert(fd >= 0);
+	unlink(path);
+	cr_assert_eq(generate(fd, holes_permille), 0);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+static void expect_bounded(int fd)
+{
+	int status;
+	pid_t pid;
+
+#ifdef SANITIZED
+	cr_skip_test("a sanitizer's own memory hides the engine's");
+#endif
+	pid = fork();
+	if (pid == 0)
+		_exit(measure(fd));
+	close(fd);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status));
+	cr_assert_neq(WEXITSTATUS(status), 255);
+	cr_assert_leq((unsigned int)WEXITSTATUS(status), LIMIT_KIB >> 10);
+	while (wait(NULL) > 0)
+		;
+}
+
+Test(memory, of_a_terabyte_through_a_pipe)
+{
+	expect_bounded(pipe_source(0));
+}
+
+Test(memory, of_a_terabyte_full_of_holes_through_a_pipe)
+{
+	expect_bounded(pipe_source(300));
+}
+
+Test(memory, of_a_terabyte_full_of_holes_in_a_file)
+{
+	expect_bounded(file_source(300));
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A drop-in for libxl-save-helper: libxl runs it when LIBXL_SAVE_HELPER names it. Restores of plain
+ * HVM and PVH streams go through libxenrestore; everything else goes to the stock helper by exec,
+ * before a byte of the stream is read.
+ */
+#include "protocol.h"
+#include "watch.h"
+#include "xenrestore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xenctrl.h>
+
+#define CALLBACKS_PLAIN 0x300ul /* static_data_done and restore_results, as from Xen 4.14 on */
+
+struct job {
+	int fd;
+	uint32_t domid, store_port, store_domid, console_port, console_domid;
+	unsigned long callbacks, type;
+};
+
+struct running {
+	struct xr_channel channel;
+	bool told_seconds;
+	unsigned int last_pass;
+};
+
+static int complain(const char *what)
+{
+	fprintf(stderr, "xenrestore-save-helper: %s\n", what);
+	return 1;
+}
+
+static unsigned long number(const char *s, unsigned long max, bool *ok)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	*ok = *ok && !errno && end != s && !*end && *s != '-' && v <= max;
+	return v;
+}
+
+/* argv as libxl lays it out; nothing may follow. */
+static bool parse(struct job *j, int argc, char **argv)
+{
+	bool ok = argc == 11;
+
+	if (!ok)
+		return false;
+	j->fd = (int)number(argv[2], INT32_MAX, &ok);
+	j->domid = (uint32_t)number(argv[4], UINT32_MAX, &ok);
+	j->store_port = (uint32_t)number(argv[5], UINT32_MAX, &ok);
+	j->store_domid = (uint32_t)number(argv[6], UINT32_MAX, &ok);
+	j->console_port = (uint32_t)number(argv[7], UINT32_MAX, &ok);
+	j->console_domid = (uint32_t)number(argv[8], UINT32_MAX, &ok);
+	j->callbacks = number(argv[9], ~0ul, &ok);
+	j->type = number(argv[10], 2, &ok);
+	return ok;
+}
+
+/* The stock helper of the Xen that runs; Debian keeps one per version. */
+static int stock_path(char *path, size_t size)
+{
+	const char *named = getenv("XENRESTORE_STOCK_HELPER");
+	xc_interface *xch;
+	int v;
+
+	if (named)
+		return snprintf(path, size, "%s", named) < (int)size ? 0 : -1;
+	xch = xc_interface_open(NULL, NULL, 0);
+	if (!xch)
+		return -1;
+	v = xc_version(xch, XENVER_version, NULL);
+	xc_interface_close(xch);
+	if (v < 0)
+		return -1;
+	snprintf(path, size, "/usr/lib/xen-%d.%d/bin/libxl-save-helper", v >> 16, v & 0xffff);
+	if (!access(path, X_OK))
+		return 0;
+	snprintf(path, size, "/usr/lib/xen/bin/libxl-save-helper");
+	return 0;
+}
+
+static int exec_stock(char **argv)
+{
+	char path[512];
+
+	if (stock_path(path, sizeof(path)))
+		return complain("cannot find out which Xen runs, so not which stock helper to use; "
+				"name it in XENRESTORE_STOCK_HELPER");
+	execv(path, argv);
+	fprintf(stderr, "xenrestore-save-helper: cannot run %s: %s\n", path, strerror(errno));
+	return 1;
+}
+
+static bool is_pv(uint32_t domid)
+{
+	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
+	xc_domaininfo_t di;
+	bool pv = false;
+
+	if (!xch)
+		return false;
+	if (xc_domain_getinfolist(xch, domid, 1, &di) == 1 && di.domain == domid)
+		pv = !(di.flags & XEN_DOMINF_hvm_guest);
+	xc_interface_close(xch);
+	return pv;
+}
+
+static int static_data_done(unsigned int missing, void *opaque)
+{
+	return xr_channel_static_data_done(&((struct running *)opaque)->channel, missing);
+}
+
+static void progress(const struct xr_progress *p, void *opaque)
+{
+	struct running *run = opaque;
+	const double rate = p->seconds > 0 ? (double)p->bytes_done / p->seconds : 0;
+	char what[160];
+	int n;
+
+	n = snprintf(what, sizeof(what), "pass %u, %" PRIu64 " pages, %.1f MiB/s", p->pass,
+		     p->pages_done, rate / (1u << 20));
+	if (p->bytes_total && rate > 0 && n > 0 && (size_t)n < sizeof(what))
+		snprintf(what + n, sizeof(what) - (size_t)n, ", %.0f s to go",
+			 (double)(p->bytes_total - p->bytes_done) / rate);
+	xr_channel_progress(&run->channel, what, p->bytes_done >> 12,
+			    (p->bytes_total ? p->bytes_total : p->bytes_done) >> 12);
+}
+
+/*
+ * stdout is the protocol. Libraries that print would destroy it, so the pipe moves to a descriptor
+ * that nobody knows, and standard output becomes standard error.
+ */
+static int take_channel(struct xr_channel *c)
+{
+	const int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100);
+	const int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+	const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (out < 0 || in < 0 || null < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
+	    dup2(null, STDIN_FILENO) < 0)
+		return complain("cannot set up the message channel");
+	close(null);
+	xr_channel_init(c, in, out);
+	return 0;
+}
+
+static void settings(struct xr_settings *s, const struct job *j, struct running *run)
+{
+	xr_settings_default(s);
+	s->fd = j->fd;
+	s->layer = XR_LAYER_LIBXC;
+	s->host = XR_HOST_XEN;
+	s->domid = j->domid;
+	s->store_port = j->store_port;
+	s->store_domid = j->store_domid;
+	s->console_port = j->console_port;
+	s->console_domid = j->console_domid;
+	s->callbacks.static_data_done = static_data_done;
+	s->callbacks.progress = progress;
+	s->opaque = run;
+	s->logger = &run->channel.logger;
+}
+
+static int errno_of(const struct xr_error *e)
+{
+	return e->code < 0 ? -e->code : EIO;
+}
+
+static void tell_error(struct running *run, const struct xr_error *e)
+{
+	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore",
+		"%s: %s (offset %" PRId64 ", record %" PRId64 ", pfn %#" PRIx64 ")",
+		xr_stage_name(e->stage), e->text, (int64_t)e->offset, (int64_t)e->record, e->pfn);
+}
+
+static void tell_result(struct running *run, const struct xr_result *r)
+{
+	xtl_log(&run->channel.logger, XTL_INFO, -1, "xenrestore",
+		"restored %" PRIu64 " pages in %.3f s: %" PRIu64 " x 1G, %" PRIu64 " x 2M, %" PRIu64
+		" x 4K; %" PRIu64 " populate, %" PRIu64 " release, %" PRIu64 " map, %" PRIu64
+		" unmap calls; %u workers",
+		r->pages_populated, r->seconds, r->extents_1g, r->extents_2m, r->extents_4k,
+		r->populate_calls, r->release_calls, r->map_calls, r->unmap_calls, r->workers);
+}
+
+static uint64_t gfn_or_zero(uint64_t gfn)
+{
+	return gfn == XR_NO_PFN ? 0 : gfn;
+}
+
+/* libxl wants results and completion in any case, and exit status 0. */
+static int restore(const struct job *j)
+{
+	static struct running run;
+	struct xr_restore *r = NULL;
+	struct xr_watch watch;
+	struct xr_settings s;
+	struct xr_result res = { 0 };
+	struct xr_error err;
+	int rc;
+
+	if (take_channel(&run.channel))
+		return 1;
+	settings(&s, j, &run);
+	rc = xr_open(&r, &s, &err);
+	if (!rc) {
+		xr_watch_start(&watch, run.channel.in, r);
+		rc = xr_run(r, &res, &err);
+		xr_watch_stop(&watch);
+	}
+	if (rc)
+		tell_error(&run, &err);
+	else
+		tell_result(&run, &res);
+	xr_close(&r);
+	xr_channel_restore_results(&run.channel, rc ? 0 : gfn_or_zero(res.store_gfn),
+				   rc ? 0 : gfn_or_zero(res.console_gfn));
+	xr_channel_complete(&run.channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct job j;
+	sigset_t none;
+
+	if (argc >= 2 && !strcmp(argv[1], "--save-domain"))
+		return exec_stock(argv);
+	if (argc < 2 || strcmp(argv[1], "--restore-domain"))
+		return complain("this is run by libxl, which LIBXL_SAVE_HELPER tells to: "
+				"--restore-domain or --save-domain");
+	if (!parse(&j, argc, argv))
+		return complain("not called as libxl from Xen 4.14 on calls its save helper");
+	if (j.type != 0 || j.callbacks != CALLBACKS_PLAIN || is_pv(j.domid))
+		return exec_stock(argv);
+	signal(SIGTERM, SIG_DFL);
+	sigemptyset(&none);
+	sigaddset(&none, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &none, NULL);
+	return restore(&j);
+}
