@@ -8,5 +8,5 @@ with open(sys.argv[1], "rb") as source:
 with open(sys.argv[2], "w") as target:
     target.write('#include "bench/page.h"\n\nconst char bench_page[] = {\n')
     for at in range(0, len(data), 16):
-        target.write("\t" + " ".join(f"{b:#x}," for b in data[at:at + 16]) + "\n")
+        target.write("\t" + " ".join(f"{(b ^ 128) - 128}," for b in data[at:at + 16]) + "\n")
     target.write("};\n")
