@@ -30,9 +30,9 @@ static void check_quantile(const double *v, size_t n, double at, double q, uint6
 		below += v[i] < at;
 		above += v[i] > at;
 	}
-	cr_assert(below <= ceil(q * (double)(n - 1)), "XR_SEED=%llu n %zu q %.2f",
+	cr_assert((double)below <= ceil(q * (double)(n - 1)), "XR_SEED=%llu n %zu q %.2f",
 		  (unsigned long long)s, n, q);
-	cr_assert(above <= ceil((1 - q) * (double)(n - 1)), "XR_SEED=%llu n %zu q %.2f",
+	cr_assert((double)above <= ceil((1 - q) * (double)(n - 1)), "XR_SEED=%llu n %zu q %.2f",
 		  (unsigned long long)s, n, q);
 }
 
