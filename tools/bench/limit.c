@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "limit.h"
+#include "bench/limit.h"
 
 #include "base/clock.h"
 
@@ -24,9 +24,9 @@ struct limit {
 	int error;     /* likewise */
 };
 
-static void fail(struct limit *l)
+static void fail(struct limit *l, int error)
 {
-	__atomic_store_n(&l->error, errno ? errno : EIO, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->error, error, __ATOMIC_RELAXED);
 }
 
 static uint64_t claim(struct limit *l)
@@ -44,8 +44,10 @@ static void *read_parts(void *arg)
 		while (at < end) {
 			ssize_t n = pread(l->fd, l->to + at, end - at, (off_t)at);
 
+			if (n < 0 && errno == EINTR)
+				continue;
 			if (n <= 0) {
-				fail(l);
+				fail(l, n ? errno : ENODATA);
 				return NULL;
 			}
 			at += (uint64_t)n;
@@ -62,7 +64,7 @@ static void *make_memory(void *arg)
 		uint64_t n = at + STEP < l->bytes ? STEP : l->bytes - at;
 
 		if (madvise(l->to + at, n, MADV_POPULATE_WRITE))
-			fail(l);
+			break; /* an old kernel: the reader's own faults make the memory */
 	}
 	return NULL;
 }
@@ -79,7 +81,7 @@ static void read_through(struct limit *l)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			fail(l);
+			fail(l, n ? errno : ENODATA);
 			return;
 		}
 		at += (uint64_t)n;
@@ -113,22 +115,25 @@ static void run(struct limit *l, unsigned int threads)
 		pthread_join(t[--started], NULL);
 }
 
-static bool is_huge(const char *p)
+/* Is most of [p, p + bytes) in huge pages? */
+static bool is_huge(const char *p, uint64_t bytes)
 {
-	char line[256];
+	const unsigned long begin = (unsigned long)p;
 	FILE *f = fopen("/proc/self/smaps", "re");
-	bool ours = false, huge = false;
 	unsigned long from, to, kib;
+	uint64_t huge = 0;
+	char line[256];
+	bool ours = false;
 
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-			ours = from <= (unsigned long)p && (unsigned long)p < to;
+			ours = from < begin + bytes && begin < to;
 		if (ours && sscanf(line, "AnonHugePages: %lu", &kib) == 1)
-			huge = kib > 0;
+			huge += (uint64_t)kib << 10;
 	}
 	if (f)
 		fclose(f);
-	return huge;
+	return huge >= bytes / 2;
 }
 
 int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_limit *out)
@@ -150,7 +155,7 @@ int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_l
 	out->seconds = (double)(xr_now() - begun) / 1e9;
 	out->cpu_seconds = cpu_now() - cpu;
 	out->bytes = bytes;
-	out->huge = is_huge(l.to);
+	out->huge = is_huge(l.to, bytes);
 	munmap(raw, room);
 	return -l.error;
 }

@@ -10,13 +10,14 @@ struct bench_limit {
 	double seconds;
 	double cpu_seconds;
 	uint64_t bytes;
-	bool huge; /* the memory was huge pages */
+	bool huge; /* most of the memory was huge pages */
 };
 
 /*
  * Read fd to its end by so many threads. A regular file is read in parallel; from anything else
  * one thread reads while the others make the memory ahead of it. Allocation counts, as it does in a
- * restore. bytes is the room needed. 0 or a negative errno.
+ * restore; giving it back does not. bytes is what fd holds. 0, -ENODATA if it held less, or another
+ * negative errno.
  */
 int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_limit *out);
 

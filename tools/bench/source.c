@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "source.h"
+#include "bench/source.h"
+
+#include "bench/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,27 +18,63 @@
 
 const char *const bench_source_names[SOURCE_COUNT] = { "file", "pipe", "unix", "tcp" };
 
+struct writer {
+	int file;
+	int (*make)(int fd, void *arg);
+	void *arg;
+	int to, ready;
+};
+
+static void say_ready(const struct writer *w)
+{
+	if (write(w->ready, "", 1) != 1)
+		_exit(1);
+	close(w->ready);
+}
+
 /* Writes from mapped memory, as a saver does from mapped guest frames. */
-static int write_all(int file, int to)
+static int write_file(const struct writer *w)
 {
 	struct stat st;
 	char *p;
 
-	if (fstat(file, &st))
-		return 1;
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
+	if (fstat(w->file, &st))
+		return -errno;
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, w->file, 0);
 	if (p == MAP_FAILED)
-		return 1;
+		return -errno;
+	say_ready(w);
 	for (off_t at = 0; at < st.st_size;) {
 		size_t n = (size_t)(st.st_size - at);
-		ssize_t done = write(to, p + at, n < WRITE_BYTES ? n : WRITE_BYTES);
+		ssize_t done = write(w->to, p + at, n < WRITE_BYTES ? n : WRITE_BYTES);
 
 		if (done < 0 && errno != EINTR)
-			return errno == EPIPE || errno == ECONNRESET ? 0 : 1;
+			return -errno;
 		if (done > 0)
 			at += done;
 	}
 	return 0;
+}
+
+static int write_all(const struct writer *w)
+{
+	int rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (w->make) {
+		say_ready(w);
+		rc = w->make(w->to, w->arg);
+	} else {
+		rc = write_file(w);
+	}
+	return rc && rc != -EPIPE && rc != -ECONNRESET;
+}
+
+static void close_pair(int fd[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
 }
 
 static int tcp_pair(int fd[2])
@@ -44,66 +82,133 @@ static int tcp_pair(int fd[2])
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	socklen_t len = sizeof(a);
 	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int rc = -1;
+	int rc = 0;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fd[0] = fd[1] = -1;
 	if (l < 0 || bind(l, (struct sockaddr *)&a, len) || listen(l, 1) ||
 	    getsockname(l, (struct sockaddr *)&a, &len))
-		goto out;
+		goto fail;
 	fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd[1] < 0 || connect(fd[1], (struct sockaddr *)&a, len))
-		goto out;
+		goto fail;
 	fd[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
-	rc = fd[0] < 0 ? -1 : 0;
+	if (fd[0] >= 0)
+		goto out;
+fail:
+	rc = -errno;
 out:
 	if (l >= 0)
 		close(l);
 	return rc;
 }
 
-static int make_pair(enum bench_source kind, int fd[2])
+/* fd[0] is read from, fd[1] written to. */
+static int make_pair(enum bench_source kind, unsigned int pipe_bytes, int fd[2])
 {
-	switch (kind) {
-	case SOURCE_PIPE:
-		return pipe2(fd, O_CLOEXEC);
-	case SOURCE_UNIX:
-		return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd);
-	default:
-		return tcp_pair(fd);
-	}
-}
+	int rc;
 
-int bench_source_open(enum bench_source kind, const char *path, pid_t *writer)
-{
-	int file = open(path, O_RDONLY | O_CLOEXEC), fd[2], rc;
-
-	*writer = -1;
-	if (file < 0 || kind == SOURCE_FILE)
-		return file < 0 ? -errno : file;
-	if (make_pair(kind, fd)) {
+	fd[0] = fd[1] = -1;
+	if (kind == SOURCE_TCP)
+		rc = tcp_pair(fd);
+	else if (kind == SOURCE_UNIX)
+		rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) ? -errno : 0;
+	else
+		rc = pipe2(fd, O_CLOEXEC) ? -errno : 0;
+	if (!rc && kind == SOURCE_PIPE && pipe_bytes &&
+	    fcntl(fd[1], F_SETPIPE_SZ, (int)pipe_bytes) < 0)
 		rc = -errno;
-		close(file);
-		return rc;
-	}
-	*writer = fork();
-	if (*writer == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGPIPE, SIG_IGN);
-		close(fd[0]);
-		_exit(write_all(file, fd[1]));
-	}
-	rc = *writer < 0 ? -errno : fd[0];
-	close(file);
-	close(fd[1]);
-	if (rc < 0)
-		close(fd[0]);
+	if (rc)
+		close_pair(fd);
 	return rc;
 }
 
-void bench_source_end(pid_t writer)
+static int await_ready(int fd)
 {
-	if (writer > 0)
-		while (waitpid(writer, NULL, 0) < 0 && errno == EINTR)
+	ssize_t n;
+	char c;
+
+	do {
+		n = read(fd, &c, 1);
+	} while (n < 0 && errno == EINTR && !bench_signalled());
+	return n == 1 ? 0 : -EIO;
+}
+
+static int start_writer(struct writer *w, enum bench_source kind, unsigned int pipe_bytes,
+			struct bench_feed *feed)
+{
+	int pair[2], ready[2] = { -1, -1 };
+	int rc = make_pair(kind, pipe_bytes, pair);
+
+	if (rc)
+		return rc;
+	if (pipe2(ready, O_CLOEXEC)) {
+		rc = -errno;
+		goto out;
+	}
+	w->to = pair[1];
+	w->ready = ready[1];
+	feed->writer = bench_fork();
+	if (feed->writer == 0) {
+		close(pair[0]);
+		close(ready[0]);
+		_exit(write_all(w));
+	}
+	rc = feed->writer < 0 ? -errno : 0;
+	close(ready[1]);
+	ready[1] = -1;
+	if (!rc)
+		rc = await_ready(ready[0]);
+	feed->fd = pair[0];
+	pair[0] = -1;
+	if (rc)
+		bench_source_close(feed);
+out:
+	close_pair(pair);
+	close_pair(ready);
+	return rc;
+}
+
+static int reopen(int file)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int bench_source_open(enum bench_source kind, int file, unsigned int pipe_bytes,
+		      struct bench_feed *feed)
+{
+	struct writer w = { .file = file };
+
+	*feed = (struct bench_feed){ -1, -1 };
+	if (kind != SOURCE_FILE)
+		return start_writer(&w, kind, pipe_bytes, feed);
+	feed->fd = reopen(file);
+	return feed->fd < 0 ? feed->fd : 0;
+}
+
+int bench_source_make(enum bench_source kind, int (*make)(int fd, void *arg), void *arg,
+		      unsigned int pipe_bytes, struct bench_feed *feed)
+{
+	struct writer w = { .file = -1, .make = make, .arg = arg };
+
+	*feed = (struct bench_feed){ -1, -1 };
+	return kind == SOURCE_FILE ? -EINVAL : start_writer(&w, kind, pipe_bytes, feed);
+}
+
+int bench_source_close(struct bench_feed *feed)
+{
+	int status = 0;
+
+	if (feed->fd >= 0)
+		close(feed->fd);
+	feed->fd = -1;
+	if (feed->writer > 0)
+		while (waitpid(feed->writer, &status, 0) < 0 && errno == EINTR)
 			;
+	feed->writer = -1;
+	return status ? -EIO : 0;
 }

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The bench command alone, as a program that the suite can start and stop. */
+#include "bench/bench.h"
+
+int main(int argc, char **argv)
+{
+	return xr_cmd_bench(argc, argv);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a bench is made of: streams, cells (one contender on one source of one stream) and the runs
+ * of each cell. Filled by plan.c and run.c, told by report.c, json.c and html.c.
+ */
+#ifndef XR_BENCH_H
+#define XR_BENCH_H
+
+#include "bench/machine.h"
+#include "bench/options.h"
+#include "bench/source.h"
+#include "bench/stats.h"
+#include "bench/timeline.h"
+
+#include <jansson.h>
+
+/* A stream to be restored. */
+struct bench_stream {
+	struct xr_gen_options gen;
+	bool generated;	 /* gen made it; else it is the file of --stream */
+	bool types_only; /* no contents: made anew by a writer process in every run, never stored */
+	int fd;		 /* the unlinked temporary file, or the given one; -1 if types_only */
+	uint64_t bytes;	 /* in all, layers included; 0 if not known (types_only) */
+	uint64_t libxc_offset; /* where the libxc stream begins */
+	uint64_t populated;    /* frames that the guest must have; 0: not known yet */
+};
+
+enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_LIMIT, BENCH_WHO_COUNT };
+extern const char *const bench_who_names[BENCH_WHO_COUNT];
+
+enum bench_section { BENCH_MAIN, BENCH_WORKERS, BENCH_SCALE, BENCH_SECTION_COUNT };
+extern const char *const bench_section_names[BENCH_SECTION_COUNT];
+
+enum bench_stage { BENCH_STREAM, BENCH_POPULATE, BENCH_COPY, BENCH_STAGE_COUNT };
+extern const char *const bench_stage_names[BENCH_STAGE_COUNT];
+
+struct bench_stage_times {
+	double busy, starved, blocked; /* seconds; copy: the sum over the workers */
+};
+
+enum bench_call {
+	BENCH_CALL_POPULATE,
+	BENCH_CALL_RELEASE,
+	BENCH_CALL_MAP,
+	BENCH_CALL_UNMAP,
+	BENCH_CALL_OTHER,
+	BENCH_CALL_COUNT
+};
+extern const char *const bench_call_names[BENCH_CALL_COUNT];
+
+struct bench_run {
+	double seconds;		/* of the restore, as the contender measured it */
+	double process_seconds; /* of its process from fork to end */
+	double cpu_seconds;	/* of its process from fork to end, workers included */
+	bool has_stages, has_calls, has_mapped;
+	struct bench_stage_times stage[BENCH_STAGE_COUNT];
+	double calls[BENCH_CALL_COUNT];
+	double mapped;	      /* pages */
+	uint64_t populated;   /* frames the guest has; 0: not known */
+	uint64_t whole_2m;    /* entries of 2M (a 1G one counts 512) */
+	unsigned int workers; /* ours: as it was; limit: threads */
+	char how[48];	      /* ours: "process, io_uring, indexed" */
+};
+
+struct bench_cell {
+	enum bench_section section;
+	enum bench_who who;
+	enum bench_source source;
+	unsigned int workers; /* asked for; ours: 0 lets it choose; limit: threads */
+	struct bench_stream *stream;
+	struct bench_run *runs; /* options.runs of them */
+	unsigned int done;
+	char error[512]; /* not empty: it failed and was not run again */
+};
+
+struct bench {
+	struct bench_options opt;
+	struct bench_machine machine;
+	struct bench_stream *streams;
+	unsigned int nstreams;
+	struct bench_cell *cells;
+	unsigned int ncells;
+	struct bench_timeline *timelines; /* SOURCE_COUNT of them, of ours */
+	char *program, *preload, *stock;  /* paths; the last two NULL: not found */
+	char *warnings[16];
+	unsigned int nwarnings;
+	char date[32]; /* UTC, ISO 8601 */
+};
+
+void bench_warn(struct bench *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* plan.c: list the streams and the cells. 0 or a negative errno. */
+int bench_plan(struct bench *b);
+void bench_free(struct bench *b);
+
+/* stream.c: what --stream or the generator gives, ready to be run; and let go of. 0 or a negative
+ * errno, told on stderr. */
+int bench_stream_prepare(struct bench_stream *s, const struct bench_options *opt);
+void bench_stream_release(struct bench_stream *s);
+
+/* run.c: run every cell options.runs times, those of one stream in turn; then the timelines. 0 or a
+ * negative errno; a cell that fails is noted in it and is no failure of the bench. */
+int bench_run_all(struct bench *b);
+
+/* contender.c: one run. 0, or a negative errno with the reason in text. */
+int bench_contend(const struct bench *b, const struct bench_cell *cell, struct bench_timeline *tl,
+		  struct bench_run *run, char *text, size_t size);
+/* The figures in what a contender printed. 0 or -EBADMSG. */
+int bench_parse(enum bench_who who, const char *text, struct bench_run *run);
+
+/* summary.c: what follows from the runs. */
+struct bench_summary {
+	struct bench_stats seconds, gib_per_second; /* of stream bytes; 0 if types_only */
+	double process_seconds, cpu_seconds;	    /* medians */
+	double cpu_per_gib;			    /* CPU seconds per GiB of stream */
+	double ns_per_page, cpu_ns_per_page;	    /* per frame of the guest */
+	bool has_stages, has_calls, has_mapped;
+	struct bench_stage_times stage[BENCH_STAGE_COUNT]; /* medians */
+	double share[BENCH_STAGE_COUNT];		   /* busy, of one thread's time */
+	double sender;	      /* of the time, the stream stage waited for bytes */
+	const char *limiting; /* a stage's name, "sender", or "" */
+	double calls_per_gib[BENCH_CALL_COUNT], all_calls_per_gib, mapped_per_gib; /* of guest */
+};
+struct bench_summary bench_summarise(const struct bench_cell *cell);
+
+/* By how much a is faster than b: statistics of the ratios of their rates, round by round. */
+struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_cell *b);
+
+/* The cell of the main section: for the limit the one with the best median. NULL: none has runs. */
+const struct bench_cell *bench_find(const struct bench *b, enum bench_who who,
+				    enum bench_source source);
+/* Likewise in the scale section. */
+const struct bench_cell *bench_find_scale(const struct bench *b, enum bench_who who,
+					  const struct bench_stream *stream);
+
+void bench_report(FILE *to, const struct bench *b);
+json_t *bench_json(const struct bench *b); /* NULL: no memory */
+int bench_html(FILE *to, const json_t *j); /* 0 or a negative errno */
+
+/* The program's `bench` command. Returns the exit status. */
+int xr_cmd_bench(int argc, char **argv);
+
+#endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One run of one contender: its process, its figures, and whether the guest is right. */
+#include "bench/bench.h"
+#include "bench/child.h"
+#include "bench/limit.h"
+
+#include "host/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define ARGS_MAX (16 + BENCH_PASS_MAX)
+#define SAMPLES 256u
+#define MAX_PAGES_LEAST ((uint64_t)1 << 26)
+
+const char *const bench_who_names[BENCH_WHO_COUNT] = { "ours", "stock", "limit" };
+
+struct attempt {
+	const struct bench *b;
+	const struct bench_cell *cell;
+	struct xr_model *model; /* NULL: none is shared */
+	char number[3][32];
+	char *args[ARGS_MAX];
+	char preload_env[4096], model_env[32];
+	char *env[3];
+};
+
+struct limit_arg {
+	uint64_t bytes;
+	unsigned int threads;
+};
+
+static int limit_body(void *arg, FILE *out)
+{
+	const struct limit_arg *l = arg;
+	struct bench_limit r;
+	int rc = bench_limit_run(0, l->bytes, l->threads, &r);
+
+	if (rc)
+		fprintf(stderr, "%s\n", strerror(-rc));
+	else
+		fprintf(out, "{\"seconds\": %.9f, \"huge\": %s}\n", r.seconds,
+			r.huge ? "true" : "false");
+	return rc ? 1 : 0;
+}
+
+static int generate_body(int fd, void *arg)
+{
+	return xr_generate(fd, arg, NULL);
+}
+
+static void ours_args(struct attempt *a)
+{
+	const struct bench_options *o = &a->b->opt;
+	char **arg = a->args;
+
+	*arg++ = a->b->program;
+	*arg++ = (char *)"restore";
+	*arg++ = (char *)"--json";
+	*arg++ = (char *)"--quiet";
+	*arg++ = (char *)"--fd=0";
+	if (a->model) {
+		*arg++ = (char *)"--host=xen";
+		*arg++ = (char *)"--domid=1";
+	} else {
+		*arg++ = (char *)"--host=model";
+	}
+	if (a->cell->stream->types_only)
+		*arg++ = (char *)"--without-memory";
+	if (a->cell->workers) {
+		snprintf(a->number[0], sizeof(a->number[0]), "--workers=%u", a->cell->workers);
+		*arg++ = a->number[0];
+	}
+	for (unsigned int i = 0; i < o->npass; i++)
+		*arg++ = o->pass[i];
+	*arg = NULL;
+}
+
+static void stock_args(struct attempt *a)
+{
+	char **arg = a->args;
+
+	snprintf(a->number[0], sizeof(a->number[0]), "-s%llu",
+		 (unsigned long long)a->cell->stream->libxc_offset);
+	*arg++ = a->b->stock;
+	*arg++ = (char *)"-n";
+	*arg++ = (char *)"-d1";
+	*arg++ = a->number[0];
+	*arg++ = (char *)"-";
+	*arg = NULL;
+}
+
+/* A fresh guest, outside of the contender's process: making and freeing it is nobody's time. */
+static int share_model(struct attempt *a)
+{
+	struct xr_model_settings set;
+	int rc;
+
+	xr_model_settings_default(&set);
+	set.max_pages = a->cell->stream->gen.size_bytes >> 11;
+	if (set.max_pages < MAX_PAGES_LEAST)
+		set.max_pages = MAX_PAGES_LEAST;
+	rc = xr_model_create(&a->model, &set);
+	if (rc)
+		return rc;
+	rc = xr_model_share(a->model);
+	if (rc < 0)
+		return rc;
+	snprintf(a->model_env, sizeof(a->model_env), "XR_MODEL_FD=%d", rc);
+	snprintf(a->preload_env, sizeof(a->preload_env), "LD_PRELOAD=%s", a->b->preload);
+	a->env[0] = a->model_env;
+	a->env[1] = a->preload_env;
+	return 0;
+}
+
+static double real_of(const json_t *j, const char *key)
+{
+	return json_number_value(json_object_get(j, key));
+}
+
+static uint64_t count_of(const json_t *j, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
+static void parse_stages(const json_t *stages, struct bench_run *run)
+{
+	run->has_stages = json_is_object(stages);
+	for (unsigned int i = 0; run->has_stages && i < BENCH_STAGE_COUNT; i++) {
+		const json_t *s = json_object_get(stages, bench_stage_names[i]);
+
+		run->stage[i].busy = real_of(s, "busy_seconds");
+		run->stage[i].starved = real_of(s, "starved_seconds");
+		run->stage[i].blocked = real_of(s, "blocked_seconds");
+	}
+}
+
+static void parse_ours(const json_t *j, struct bench_run *run)
+{
+	const json_t *pages = json_object_get(j, "pages"), *calls = json_object_get(j, "calls");
+	const char *kind = json_string_value(json_object_get(j, "worker_kind"));
+
+	run->populated = count_of(pages, "populated");
+	run->whole_2m = count_of(pages, "extents_2m") + 512 * count_of(pages, "extents_1g");
+	run->workers = (unsigned int)count_of(j, "workers");
+	run->has_calls = json_is_object(calls);
+	for (unsigned int i = 0; i < BENCH_CALL_COUNT; i++)
+		run->calls[i] = real_of(calls, bench_call_names[i]);
+	parse_stages(json_object_get(j, "stages"), run);
+	snprintf(run->how, sizeof(run->how), "%s, %s%s", kind ? kind : "?",
+		 json_is_true(json_object_get(j, "io_uring")) ? "io_uring" : "plain reads",
+		 json_is_true(json_object_get(j, "indexed")) ? ", indexed" : "");
+}
+
+int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
+{
+	json_t *j = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+	int rc = -EBADMSG;
+
+	run->seconds = real_of(j, "seconds");
+	if (run->seconds > 0) {
+		rc = 0;
+		if (who == BENCH_OURS)
+			parse_ours(j, run);
+		else if (who == BENCH_LIMIT)
+			snprintf(run->how, sizeof(run->how), "%s",
+				 json_is_true(json_object_get(j, "huge")) ? "huge pages"
+									  : "small pages");
+	}
+	json_decref(j);
+	return rc;
+}
+
+static void count(struct xr_model *m, struct bench_run *run, struct xr_model_stats *st)
+{
+	double all = 0;
+
+	xr_model_stats(m, st);
+	for (unsigned int i = 0; i < XR_CALL_COUNT; i++)
+		if (i != XR_CALL_MAPPER)
+			all += (double)st->calls[i];
+	run->has_calls = run->has_mapped = true;
+	run->calls[BENCH_CALL_POPULATE] = (double)st->calls[XR_CALL_POPULATE];
+	run->calls[BENCH_CALL_RELEASE] = (double)st->calls[XR_CALL_RELEASE];
+	run->calls[BENCH_CALL_MAP] = (double)st->calls[XR_CALL_MAP];
+	run->calls[BENCH_CALL_UNMAP] = (double)st->calls[XR_CALL_UNMAP];
+	run->calls[BENCH_CALL_OTHER] = 0;
+	for (unsigned int i = 0; i < BENCH_CALL_OTHER; i++)
+		all -= run->calls[i];
+	run->calls[BENCH_CALL_OTHER] = all;
+	run->mapped = (double)st->pages_mapped;
+	run->populated = st->tot_pages;
+	run->whole_2m = st->whole_2m + 512 * st->whole_1g;
+}
+
+/* A few frames against the generator's oracle; the tests check them all. */
+static int check_contents(const struct attempt *a, uint64_t *wrong)
+{
+	const struct xr_gen_options *o = &a->cell->stream->gen;
+	const uint64_t pfns = xr_gen_pfns(o);
+	unsigned char want[4096], got[4096];
+
+	for (uint64_t i = 0; i < SAMPLES; i++) {
+		const uint64_t pfn = *wrong = i * (pfns - 1) / (SAMPLES - 1);
+		const bool there = xr_gen_expect_page(o, pfn, want);
+		const int rc = xr_model_peek(a->model, pfn, got);
+
+		if (there ? rc || memcmp(want, got, sizeof(want)) : rc != -ENOENT)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+/* A restorer that is fast because it does not do the work must not win. */
+static int check_guest(const struct attempt *a, const struct bench_run *run,
+		       const struct xr_model_stats *st, char *text, size_t size)
+{
+	struct bench_stream *s = a->cell->stream;
+	uint64_t pfn;
+
+	if (!s->populated)
+		s->populated = run->populated;
+	if (run->populated != s->populated) {
+		snprintf(text, size, "restored %llu frames where %llu are due",
+			 (unsigned long long)run->populated, (unsigned long long)s->populated);
+		return -EBADMSG;
+	}
+	if (!a->model)
+		return 0;
+	if (st->leaked) {
+		snprintf(text, size, "leaked %llu frames", (unsigned long long)st->leaked);
+		return -EBADMSG;
+	}
+	if (s->generated && check_contents(a, &pfn)) {
+		snprintf(text, size, "restored pfn %#llx wrongly", (unsigned long long)pfn);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+/* What the contender said last, for people. */
+static void explain(const struct bench_outcome *o, char *text, size_t size)
+{
+	char how[64];
+	const char *last = o->err;
+	size_t n = strlen(last);
+
+	bench_outcome_say(o, how, sizeof(how));
+	while (n && o->err[n - 1] == '\n')
+		o->err[--n] = '\0';
+	last = strrchr(o->err, '\n');
+	last = last ? last + 1 : o->err;
+	snprintf(text, size, "%s%s%.400s", how, *last ? ": " : "", last);
+}
+
+static int execute(struct attempt *a, int fd, struct bench_timeline *tl, struct bench_run *run,
+		   char *text, size_t size)
+{
+	struct limit_arg limit = { a->cell->stream->bytes, a->cell->workers };
+	struct bench_job job = {
+		.argv = a->args[0] ? a->args : NULL,
+		.body = limit_body,
+		.arg = &limit,
+		.env = a->env,
+		.in = fd,
+		.timeout = a->b->opt.timeout,
+		.watch = tl ? bench_timeline_look : NULL,
+		.watch_arg = tl,
+		.watch_ms = tl ? tl->every_ms : 0,
+	};
+	struct bench_outcome o;
+	int rc;
+
+	if (tl)
+		bench_timeline_begin(tl);
+	rc = bench_child_run(&job, &o);
+	if (rc) {
+		snprintf(text, size, "%s", strerror(-rc));
+		return rc;
+	}
+	run->process_seconds = o.seconds;
+	run->cpu_seconds = o.cpu_seconds;
+	rc = o.timed_out || o.status ? -ECHILD : bench_parse(a->cell->who, o.out, run);
+	if (rc == -EBADMSG)
+		snprintf(text, size, "printed no figures");
+	else if (rc)
+		explain(&o, text, size);
+	bench_outcome_free(&o);
+	return rc;
+}
+
+static int open_feed(const struct attempt *a, struct bench_feed *feed)
+{
+	struct bench_stream *s = a->cell->stream;
+
+	if (s->types_only)
+		return bench_source_make(SOURCE_PIPE, generate_body, &s->gen, a->b->opt.pipe_bytes,
+					 feed);
+	return bench_source_open(a->cell->source, s->fd, a->b->opt.pipe_bytes, feed);
+}
+
+int bench_contend(const struct bench *b, const struct bench_cell *cell, struct bench_timeline *tl,
+		  struct bench_run *run, char *text, size_t size)
+{
+	struct attempt a = { .b = b, .cell = cell };
+	struct bench_feed feed = { -1, -1 };
+	struct xr_model_stats st;
+	int rc = 0;
+
+	memset(run, 0, sizeof(*run));
+	run->workers = cell->workers;
+	if (cell->who != BENCH_LIMIT && b->preload && !cell->stream->types_only)
+		rc = share_model(&a);
+	if (cell->who == BENCH_OURS)
+		ours_args(&a);
+	else if (cell->who == BENCH_STOCK)
+		stock_args(&a);
+	if (!rc)
+		rc = open_feed(&a, &feed);
+	if (rc) {
+		snprintf(text, size, "cannot be set up: %s", strerror(-rc));
+		goto out;
+	}
+	rc = execute(&a, feed.fd, tl, run, text, size);
+	if (bench_source_close(&feed) && !rc) {
+		snprintf(text, size, "the writer of the stream failed");
+		rc = -EIO;
+	}
+	if (!rc && a.model)
+		count(a.model, run, &st);
+	if (!rc && cell->who != BENCH_LIMIT)
+		rc = check_guest(&a, run, &st, text, size);
+out:
+	xr_model_destroy(&a.model);
+	return rc;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The bench's result for a terminal of 100 columns. */
+#include "bench/bench.h"
+
+#include <string.h>
+
+#define GIB ((double)(1u << 30))
+
+static double guest_gib(const struct bench_stream *s)
+{
+	return s->types_only ? (double)s->gen.size_bytes / GIB : (double)(s->populated << 12) / GIB;
+}
+
+static void print_head(FILE *to, const struct bench *b)
+{
+	const struct bench_machine *m = &b->machine;
+	const struct bench_stream *s = &b->streams[0];
+
+	fprintf(to, "machine   %.60s, %u cores, %.1f GiB, %s\n", *m->cpu ? m->cpu : "unknown CPU",
+		m->cores, (double)m->memory / GIB, m->kernel);
+	fprintf(to, "          virtual machine: %s; huge pages: %s (thp %s, shmem %s); load %.2f\n",
+		*m->hypervisor ? m->hypervisor : "unknown", m->model_huge ? "yes" : "no",
+		*m->thp ? m->thp : "-", *m->shmem_thp ? m->shmem_thp : "-", m->load);
+	if (b->opt.stream)
+		fprintf(to, "stream    %s", b->opt.stream);
+	else
+		fprintf(to, "stream    generated, seed %llu, %u pass%s",
+			(unsigned long long)s->gen.seed, s->gen.passes,
+			s->gen.passes == 1 ? "" : "es");
+	fprintf(to, ": %.3f GiB for a guest of %.3f GiB\n", (double)s->bytes / GIB, guest_gib(s));
+	fprintf(to,
+		"method    %u rounds in turn; median [quartiles]; GiB of stream a second; pipe %u KiB\n\n",
+		b->opt.runs, b->opt.pipe_bytes ? b->opt.pipe_bytes >> 10 : 64);
+}
+
+static void print_rate(FILE *to, const char *source, const char *who, unsigned int workers,
+		       const struct bench_cell *c)
+{
+	const struct bench_summary s = bench_summarise(c);
+	char n[16] = "";
+
+	if (workers)
+		snprintf(n, sizeof(n), "%u", workers);
+	if (!c->done) {
+		fprintf(to, "  %-6s %-6s %3s  failed: %.70s\n", source, who, n, c->error);
+		return;
+	}
+	fprintf(to, "  %-6s %-6s %3s %8.3f [%7.3f %7.3f] %9.3f [%8.3f %8.3f] %9.2f\n", source, who,
+		n, s.gib_per_second.median, s.gib_per_second.q1, s.gib_per_second.q3,
+		s.seconds.median, s.seconds.q1, s.seconds.q3, s.cpu_per_gib);
+	if (*c->error)
+		fprintf(to, "         after %u runs: %.80s\n", c->done, c->error);
+}
+
+static void print_failed(FILE *to, const struct bench *b, enum bench_who who,
+			 enum bench_source source)
+{
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i];
+
+		if (c->section == BENCH_MAIN && c->who == who && c->source == source && !c->done &&
+		    *c->error)
+			print_rate(to, bench_source_names[source], bench_who_names[who], 0, c);
+	}
+}
+
+static void print_rates(FILE *to, const struct bench *b)
+{
+	fprintf(to, "throughput    n      GiB/s [quartiles]             seconds [quartiles]"
+		    "          CPU s/GiB\n");
+	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
+		for (unsigned int w = 0; w < BENCH_WHO_COUNT; w++) {
+			const struct bench_cell *c = bench_find(b, w, s);
+
+			if (c)
+				print_rate(to, bench_source_names[s], bench_who_names[w],
+					   c->runs[0].workers, c);
+			else
+				print_failed(to, b, w, s);
+		}
+	}
+	fprintf(to, "  n: workers of ours, threads of the limit (the best number of them)\n");
+}
+
+static void print_ratio(FILE *to, const struct bench_cell *a, const struct bench_cell *b)
+{
+	struct bench_stats r;
+
+	if (!b) {
+		fprintf(to, "  %22s", "-");
+		return;
+	}
+	r = bench_ratio(a, b);
+	fprintf(to, "  %6.2f [%6.2f %6.2f]", r.median, r.q1, r.q3);
+}
+
+static void print_ratios(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
+		const struct bench_cell *ours = bench_find(b, BENCH_OURS, s),
+					*stock = bench_find(b, BENCH_STOCK, s),
+					*limit = bench_find(b, BENCH_LIMIT, s);
+
+		if (!ours || (!stock && !limit))
+			continue;
+		if (!any)
+			fprintf(to, "\nratios    ours : stock            ours : limit"
+				    "            (of the rates, round by round)\n");
+		any = true;
+		fprintf(to, "  %-6s", bench_source_names[s]);
+		print_ratio(to, ours, stock);
+		print_ratio(to, ours, limit);
+		fputc('\n', to);
+	}
+}
+
+static void print_stages(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
+		const struct bench_cell *c = bench_find(b, BENCH_OURS, s);
+		struct bench_summary sum;
+
+		if (!c || !(sum = bench_summarise(c)).has_stages)
+			continue;
+		if (!any)
+			fprintf(to, "\nstages of ours, seconds busy/starved/blocked"
+				    " (copy: all workers together)\n");
+		any = true;
+		fprintf(to, "  %-5s", bench_source_names[s]);
+		for (unsigned int i = 0; i < BENCH_STAGE_COUNT; i++)
+			fprintf(to, " %s %.2f/%.2f/%.2f", bench_stage_names[i], sum.stage[i].busy,
+				sum.stage[i].starved, sum.stage[i].blocked);
+		fprintf(to, "  limit: %s\n", sum.limiting);
+	}
+}
+
+static void print_calls(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < 2 * SOURCE_COUNT; i++) {
+		const struct bench_cell *c = bench_find(b, i % 2 ? BENCH_STOCK : BENCH_OURS, i / 2);
+		struct bench_summary s;
+
+		if (!c || !(s = bench_summarise(c)).has_calls)
+			continue;
+		if (!any)
+			fprintf(to, "\ncalls per GiB of guest   populate  release      map    unmap"
+				    "    other     pages mapped   whole 2M\n");
+		any = true;
+		fprintf(to, "  %-6s %-6s        ", bench_source_names[i / 2],
+			bench_who_names[i % 2]);
+		for (unsigned int k = 0; k < BENCH_CALL_COUNT; k++)
+			fprintf(to, " %8.0f", s.calls_per_gib[k]);
+		if (s.has_mapped)
+			fprintf(to, " %16.0f", s.mapped_per_gib);
+		else
+			fprintf(to, " %16s", "-");
+		fprintf(to, " %10llu\n", (unsigned long long)c->runs[0].whole_2m);
+	}
+}
+
+static void print_workers(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i];
+
+		if (c->section != BENCH_WORKERS)
+			continue;
+		if (!any)
+			fprintf(to, "\nworkers       n      GiB/s [quartiles]             seconds"
+				    " [quartiles]          CPU s/GiB\n");
+		any = true;
+		print_rate(to, bench_source_names[c->source], "ours", c->workers, c);
+	}
+}
+
+static void print_size(FILE *to, const struct bench_stream *st, const struct bench_cell *c)
+{
+	const struct bench_summary s = bench_summarise(c);
+
+	fprintf(to, "  %10.2f %-6s %-6s %9.3f [%8.3f %8.3f]", guest_gib(st),
+		bench_source_names[c->source], bench_who_names[c->who], s.seconds.median,
+		s.seconds.q1, s.seconds.q3);
+	if (s.gib_per_second.n)
+		fprintf(to, " %8.3f", s.gib_per_second.median);
+	else
+		fprintf(to, " %8s", "-");
+	fprintf(to, " %9.1f %11.1f\n", s.ns_per_page, s.cpu_ns_per_page);
+}
+
+static void print_scale(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i];
+
+		if (c->section != BENCH_SCALE)
+			continue;
+		if (!any)
+			fprintf(to, "\nguest GiB    source who      seconds [quartiles]            "
+				    "GiB/s   ns/page  CPU ns/page\n");
+		any = true;
+		if (!c->done)
+			fprintf(to, "  %10.2f %-6s %-6s failed: %.60s\n", guest_gib(c->stream),
+				bench_source_names[c->source], bench_who_names[c->who], c->error);
+		else if (c == bench_find_scale(b, c->who, c->stream))
+			print_size(to, c->stream, c);
+	}
+	if (b->opt.scale_types.n)
+		fprintf(to,
+			"  guests of %.0f GiB and more in this list may be types only: no contents, "
+			"accounted, not backed\n",
+			(double)b->opt.scale_types.v[0] / GIB);
+}
+
+void bench_report(FILE *to, const struct bench *b)
+{
+	print_head(to, b);
+	print_rates(to, b);
+	print_ratios(to, b);
+	print_stages(to, b);
+	print_calls(to, b);
+	print_workers(to, b);
+	print_scale(to, b);
+	for (unsigned int i = 0; i < b->nwarnings; i++)
+		fprintf(to, "%swarning: %s\n", i ? "" : "\n", b->warnings[i]);
+}
