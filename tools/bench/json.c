@@ -45,6 +45,7 @@ static json_t *stream_json(const struct bench *b, const struct bench_stream *s)
 	set(j, "size", count(s->gen.size_bytes));
 	set(j, "seed", count(s->gen.seed));
 	set(j, "holes_permille", count(s->gen.holes_permille));
+	set(j, "hole_run", count(s->gen.hole_run));
 	set(j, "zero_permille", count(s->gen.zero_permille));
 	set(j, "passes", count(s->gen.passes));
 	set(j, "dirty_permille", count(s->gen.dirty_permille));

@@ -22,6 +22,7 @@ static const char usage[] =
 	"  -s, --size SIZE        its memory (1G)\n"
 	"      --seed N           another guest for every number (1)\n"
 	"      --holes N          permille of the memory that is not there (0)\n"
+	"      --hole-run N       holes come in stretches of N pages (1)\n"
 	"      --zero N           permille of the pages that are all zero (0)\n"
 	"      --passes N         1: saved; more: migrated live (1)\n"
 	"      --dirty N          permille sent again by each later pass (20)\n"
@@ -55,6 +56,7 @@ enum {
 	OPT_STREAM = 256,
 	OPT_SEED,
 	OPT_HOLES,
+	OPT_HOLE_RUN,
 	OPT_ZERO,
 	OPT_PASSES,
 	OPT_DIRTY,
@@ -80,6 +82,7 @@ static const struct option longs[] = {
 	{ "size", required_argument, NULL, 's' },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "holes", required_argument, NULL, OPT_HOLES },
+	{ "hole-run", required_argument, NULL, OPT_HOLE_RUN },
 	{ "zero", required_argument, NULL, OPT_ZERO },
 	{ "passes", required_argument, NULL, OPT_PASSES },
 	{ "dirty", required_argument, NULL, OPT_DIRTY },
@@ -225,6 +228,8 @@ static int generator_option(struct xr_gen_options *g, int opt, const char *name,
 		return size(arg, name, 0, UINT64_MAX, &g->seed);
 	case OPT_HOLES:
 		return number(arg, name, 0, 1000, &g->holes_permille);
+	case OPT_HOLE_RUN:
+		return number(arg, name, 1, 1u << 20, &g->hole_run);
 	case OPT_ZERO:
 		return number(arg, name, 0, 1000, &g->zero_permille);
 	case OPT_PASSES:

@@ -21,6 +21,5 @@ struct xr_command {
 extern const struct xr_command xr_commands[];
 
 int xr_cmd_restore(int argc, char **argv);
-int xr_cmd_generate(int argc, char **argv);
 
 #endif

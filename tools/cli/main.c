@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The program: finds the command and runs it. */
 #include "command.h"
+
+#include "bench/bench.h"
+#include "generate/generate.h"
 #include "xenrestore.h"
 
 #include <stdio.h>
@@ -18,6 +21,7 @@ static int version(int argc, char **argv)
 const struct xr_command xr_commands[] = {
 	{ "restore", xr_cmd_restore, "[options] FILE|-", "restore a guest from a stream" },
 	{ "generate", xr_cmd_generate, "[options] FILE|-", "write a synthetic stream" },
+	{ "bench", xr_cmd_bench, "[options]", "measure restores, ours beside others" },
 	{ "version", version, "", "print the version" },
 	{ "help", help, "", "print this" },
 	{ NULL, NULL, NULL, NULL },
