@@ -35,6 +35,7 @@ struct xr_restore;
 #define XR_NO_PFN (~(uint64_t)0)
 #define XR_NO_OFFSET (~(uint64_t)0)
 #define XR_NO_RECORD (~(uint64_t)0)
+#define XR_NO_TYPE (~(uint32_t)0)
 
 /* Where an error arose. XR_STAGE_HOST means that Xen (or its model) refused something. */
 enum xr_stage {

@@ -65,7 +65,7 @@ void xr_decoder_init(struct xr_decoder *d, bool checkpointed, uint64_t max_pfn)
 
 int xr_decode_image(struct xr_decoder *d, const void *bytes, uint64_t offset, struct xr_error *err)
 {
-	const struct xr_where at = { offset, XR_NO_RECORD, 0 };
+	const struct xr_where at = { offset, XR_NO_RECORD, XR_NO_TYPE };
 	struct xr_wire_image h;
 
 	memcpy(&h, bytes, sizeof(h));
@@ -87,7 +87,7 @@ int xr_decode_image(struct xr_decoder *d, const void *bytes, uint64_t offset, st
 
 int xr_decode_domain(struct xr_decoder *d, const void *bytes, uint64_t offset, struct xr_error *err)
 {
-	const struct xr_where at = { offset, XR_NO_RECORD, 0 };
+	const struct xr_where at = { offset, XR_NO_RECORD, XR_NO_TYPE };
 	struct xr_wire_domain h;
 	uint32_t type;
 

@@ -36,7 +36,7 @@ int xr_frame_bad(struct xr_frame *f, const char *text)
 
 static int step_layers(struct xr_frame *f, struct xr_layers *l, uint64_t base)
 {
-	const struct xr_where at = { f->rd.pos, XR_NO_RECORD, 0 };
+	const struct xr_where at = { f->rd.pos, XR_NO_RECORD, XR_NO_TYPE };
 	unsigned char bytes[XR_LAYERS_STEP];
 	int rc;
 
@@ -62,7 +62,7 @@ int xr_frame_headers(struct xr_frame *f, enum xr_layer layer, struct xr_stream_i
 		rc = step_layers(f, &l, base);
 	if (rc)
 		return rc;
-	at = (struct xr_where){ f->rd.pos - 8, XR_NO_RECORD, 0 };
+	at = (struct xr_where){ f->rd.pos - 8, XR_NO_RECORD, XR_NO_TYPE };
 	memset(head, 0xff, 8);
 	rc = xr_reader_get(&f->rd, head + 8, sizeof(head) - 8, sizeof(struct xr_wire_record));
 	if (rc)
@@ -102,7 +102,7 @@ int xr_frame_next(struct xr_frame *f)
 	rc = skip_rest(f);
 	if (rc)
 		return rc;
-	at = (struct xr_where){ f->rd.pos, f->dec.records, 0 };
+	at = (struct xr_where){ f->rd.pos, f->dec.records, XR_NO_TYPE };
 	rc = xr_reader_get(&f->rd, head, sizeof(head), 0);
 	if (rc)
 		return blame_read(f, rc, &at, "a record header");

@@ -20,7 +20,7 @@ enum state {
 static int fail(const struct xr_layers *l, int code, uint64_t base, struct xr_error *err,
 		const char *text, uint32_t value)
 {
-	const struct xr_where at = { base + l->taken, XR_NO_RECORD, 0 };
+	const struct xr_where at = { base + l->taken, XR_NO_RECORD, XR_NO_TYPE };
 
 	return xr_fail(err, code, XR_STAGE_STREAM, &at, XR_NO_PFN, text, value);
 }

@@ -12,6 +12,7 @@ void xr_error_clear(struct xr_error *err)
 	memset(err, 0, sizeof(*err));
 	err->offset = XR_NO_OFFSET;
 	err->record = XR_NO_RECORD;
+	err->type = XR_NO_TYPE;
 	err->pfn = XR_NO_PFN;
 }
 

@@ -12,7 +12,7 @@ struct xr_where {
 	uint32_t type;
 };
 
-#define XR_NOWHERE ((struct xr_where){ XR_NO_OFFSET, XR_NO_RECORD, 0 })
+#define XR_NOWHERE ((struct xr_where){ XR_NO_OFFSET, XR_NO_RECORD, XR_NO_TYPE })
 
 /*
  * Fill *err (which may be NULL), unless it already holds an error: the first cause stays. Returns

@@ -138,7 +138,9 @@ void xr_report_error(FILE *to, const struct xr_error *e)
 	if (e->offset != XR_NO_OFFSET)
 		fprintf(to, ", at offset %" PRIu64, e->offset);
 	if (e->record != XR_NO_RECORD)
-		fprintf(to, ", record %" PRIu64 " (%s)", e->record, xr_record_name(e->type));
+		fprintf(to, ", record %" PRIu64, e->record);
+	if (e->record != XR_NO_RECORD && e->type != XR_NO_TYPE)
+		fprintf(to, " (%s)", xr_record_name(e->type));
 	if (e->pfn != XR_NO_PFN)
 		fprintf(to, ", pfn %#" PRIx64, e->pfn);
 	fputc('\n', to);

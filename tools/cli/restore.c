@@ -77,9 +77,9 @@ static int exit_code(const struct xr_error *e)
 {
 	if (e->code == -ECANCELED)
 		return XR_EXIT_CANCELLED;
-	if (e->host_failed)
+	if (e->host_failed || e->code == -E2BIG) /* the domain is too small */
 		return XR_EXIT_HOST;
-	return e->stage == XR_STAGE_SETUP ? XR_EXIT_USAGE : XR_EXIT_STREAM;
+	return e->stage == XR_STAGE_SETUP && e->code == -EINVAL ? XR_EXIT_USAGE : XR_EXIT_STREAM;
 }
 
 static int report(const struct restore_options *o, const struct xr_result *res)

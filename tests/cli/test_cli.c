@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The program as its users see it: sources, exit codes, one line for a failure, stable JSON; and on
+ * the Xen host, which here is the installed libxenctrl upon the preloaded model.
+ */
+#include "host/model.h"
+#include "lib/digest.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* As its manifest has it; an independent reader worked it out. */
+#define DIGEST "8189bc0d6c5e0019075ada154e9e3fea1d63001fb34b551e1578975de7be4397"
+#define POPULATED 4950
+#define WHOLE_2M 7
+
+struct outcome {
+	int code; /* of exit; -1: a signal */
+	char out[16384], err[4096];
+};
+
+static char dir[] = "/tmp/xr-cli-XXXXXX";
+
+static void slurp(const char *name, char *text, size_t room)
+{
+	char path[64];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "re");
+	if (f) {
+		n = fread(text, 1, room - 1, f);
+		fclose(f);
+	}
+	text[n] = '\0';
+}
+
+/* A shell line, in which $S is the real stream, $P the program and $D a folder to write to. */
+static struct outcome sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static struct outcome sh(const char *fmt, ...)
+{
+	struct outcome o;
+	char line[1024], all[2048];
+	va_list args;
+	int status;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	snprintf(all, sizeof(all), "D=%s; S=%s/s; P=%s; { %s\n} >%s/out 2>%s/err", dir, dir,
+		 PROGRAM, line, dir, dir);
+	status = system(all);
+	o.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	slurp("out", o.out, sizeof(o.out));
+	slurp("err", o.err, sizeof(o.err));
+	return o;
+}
+
+static void setup(void)
+{
+	cr_assert_not_null(mkdtemp(dir));
+	cr_assert_eq(sh("zstd -dqf %s/pvh-cut.save.zst -o $S", XR_TEST_DATA).code, 0);
+}
+
+static void teardown(void)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "rm -rf %s", dir);
+	cr_assert_eq(system(line), 0);
+}
+
+TestSuite(cli, .init = setup, .fini = teardown, .timeout = 300);
+
+static unsigned int lines(const char *text)
+{
+	unsigned int n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void expect_failure(const struct outcome *o, int code, const char *word)
+{
+	cr_expect_eq(o->code, code, "exit %d: %s", o->code, o->err);
+	cr_expect_eq(lines(o->err), 1, "%s", o->err);
+	cr_expect_not_null(strstr(o->err, word), "no '%s' in: %s", word, o->err);
+}
+
+Test(cli, every_source_gives_the_same_guest)
+{
+	static const char *const ways[] = {
+		"$P restore -q --digest $S",
+		"$P restore -q --digest - <$S",
+		"cat $S | $P restore -q --digest -",
+		"$P restore -q --digest --fd 7 7<$S",
+		"cat $S | $P restore -q --digest --io plain --worker-kind thread --fd 0",
+		"$P restore -q --digest --policy speculative --workers 3 $S",
+		"$P restore -q --digest --policy 4k --worker-kind process $S",
+		"tail -c +848 $S | $P restore -q --digest -", /* the bare libxc stream */
+	};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct outcome o = sh("%s", ways[i]);
+
+		cr_expect_eq(o.code, 0, "%s: %s", ways[i], o.err);
+		cr_expect_str_eq(o.out, DIGEST "\n", "%s", ways[i]);
+		cr_expect_str_eq(o.err, "", "%s", ways[i]);
+	}
+}
+
+Test(cli, what_stands_behind_the_stream_is_left)
+{
+	struct outcome o = sh("{ $P restore -q - && cat; } <$S | od -An -tx1");
+
+	cr_expect_eq(o.code, 0, "%s", o.err);
+	cr_expect_str_eq(o.out, " 00 00 00 00 00 00 00 00\n"); /* libxl's END */
+	o = sh("cat $S | { $P restore -q - && cat; } | od -An -tx1");
+	cr_expect_str_eq(o.out, " 00 00 00 00 00 00 00 00\n");
+}
+
+Test(cli, failures_have_codes_and_one_line)
+{
+	struct outcome o;
+
+	o = sh("head -c 2000000 $S >$D/cut; $P restore $D/cut");
+	expect_failure(&o, 1, "offset");
+	o = sh("head -c 2000000 $S | $P restore -");
+	expect_failure(&o, 1, "record");
+	o = sh("cp $S $D/bad; printf 'xx' | dd of=$D/bad bs=1 seek=893 conv=notrunc status=none; "
+	       "$P restore $D/bad");
+	expect_failure(&o, 1, "stream");
+	o = sh("$P restore /dev/null");
+	expect_failure(&o, 1, "stream");
+	o = sh("$P restore $D/none");
+	expect_failure(&o, 2, "No such file");
+	o = sh("$P restore --policy best $S");
+	expect_failure(&o, 2, "best");
+	o = sh("$P restore --max-order 4 $S");
+	expect_failure(&o, 2, "max_order");
+	o = sh("$P restore --host xen $S");
+	expect_failure(&o, 2, "--domid");
+	o = sh("$P restore --host xen --domid 1 $S");
+	expect_failure(&o, 3, "privcmd");
+	o = sh("$P restore --maxmem 4 $S");
+	expect_failure(&o, 3, "maxmem");
+	cr_expect_not_null(strstr(o.err, "pfn"));
+}
+
+Test(cli, a_signal_cancels)
+{
+	struct outcome o =
+		sh("mkfifo $D/f; $P restore $D/f & p=$!; exec 8>$D/f; head -c 1000000 $S >&8; "
+		   "kill -TERM $p; wait $p");
+
+	expect_failure(&o, 4, "cancelled");
+}
+
+Test(cli, json_has_stable_keys)
+{
+	struct outcome o = sh("$P restore --json --digest $S");
+	json_t *j = json_loads(o.out, 0, NULL);
+	const char *sha, *guest;
+	json_int_t populated, whole, store;
+	int version, calls;
+	double seconds, busy;
+
+	cr_assert_not_null(j, "%s", o.out);
+	cr_assert_eq(json_unpack(j, "{s:s,s:s,s:i,s:I,s:F,s:{s:I,s:I},s:{s:{s:F}},s:{s:i}}",
+				 "sha256", &sha, "guest", &guest, "stream_version", &version,
+				 "store_gfn", &store, "seconds", &seconds, "pages", "populated",
+				 &populated, "extents_2m", &whole, "stages", "copy", "busy_seconds",
+				 &busy, "calls", "populate", &calls),
+		     0);
+	cr_expect_str_eq(sha, DIGEST);
+	cr_expect_str_eq(guest, "hvm");
+	cr_expect_eq(populated, POPULATED);
+	cr_expect_eq(whole, WHOLE_2M);
+	cr_expect_eq(store, 1044476);
+	json_decref(j);
+}
+
+Test(cli, help_and_version_are_on_stdout)
+{
+	cr_expect_not_null(strstr(sh("$P help").out, "restore"));
+	cr_expect_not_null(strstr(sh("$P --version").out, "xenrestore 0."));
+	cr_expect_not_null(strstr(sh("$P restore --help").out, "--max-order"));
+	cr_expect_eq(sh("$P").code, 2);
+	cr_expect_eq(sh("$P frobnicate").code, 2);
+}
+
+struct walk {
+	struct xr_model *m;
+	uint64_t from;
+};
+
+static int walk_next(void *opaque, uint64_t *pfn, void *page)
+{
+	struct walk *w = opaque;
+
+	*pfn = xr_model_next(w->m, w->from);
+	if (*pfn == ~(uint64_t)0)
+		return 0;
+	w->from = *pfn + 1;
+	return xr_model_peek(w->m, *pfn, page) ? -1 : 1;
+}
+
+/* The Xen host through the installed libxenctrl and libxenguest, by either kind of worker. */
+Test(cli, the_xen_host_restores_through_libxenctrl)
+{
+	static const char *const ways[] = {
+		"--worker-kind process $S",
+		"--worker-kind thread $S",
+		"--policy speculative $S",
+		"- <$S",
+	};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct walk w = { 0 };
+		struct xr_model_settings set;
+		struct xr_model_stats st;
+		struct outcome o;
+		char hex[65];
+
+		xr_model_settings_default(&set);
+		set.max_pages = POPULATED + 512;
+		cr_assert_eq(xr_model_create(&w.m, &set), 0);
+		o = sh("LD_PRELOAD=%s XR_MODEL_FD=%d $P restore -q --host xen --domid 1 "
+		       "--store-evtchn 3 --console-evtchn 4 %s",
+		       PRELOAD, xr_model_share(w.m), ways[i]);
+		cr_expect_eq(o.code, 0, "%s: %s", ways[i], o.err);
+		cr_expect_str_eq(o.err, "");
+		cr_assert_eq(digest_pages(walk_next, &w, hex), 0);
+		cr_expect_str_eq(hex, DIGEST, "%s", ways[i]);
+		xr_model_stats(w.m, &st);
+		cr_expect_eq(st.tot_pages, POPULATED);
+		cr_expect_eq(st.whole_2m, WHOLE_2M);
+		cr_expect_eq(st.live_mappings, 0);
+		cr_expect_eq(st.leaked + st.released_empty + st.released_mapped, 0);
+		cr_expect_eq(xr_model_param(w.m, 2), 3);
+		cr_expect_eq(xr_model_param(w.m, 18), 4);
+		xr_model_destroy(&w.m);
+	}
+}
