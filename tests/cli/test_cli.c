@@ -251,3 +251,29 @@ Test(cli, the_xen_host_restores_through_libxenctrl)
 		xr_model_destroy(&w.m);
 	}
 }
+
+/* A toolstack that calls xc_domain_restore() itself: the engine takes the call, or leaves it. */
+Test(cli, a_toolstack_of_libxenguest_gets_the_engine_by_preload)
+{
+	struct outcome o = sh("LD_PRELOAD=%s:%s XR_MODEL_MAX_PAGES=%d %s -s 847 $S", SHIM, PRELOAD,
+			      POPULATED + 600, STOCK_RESTORE);
+
+	cr_expect_eq(o.code, 0, "%s", o.err);
+	cr_expect_not_null(strstr(o.out, DIGEST), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "\"whole_2m\": 7"), "%s", o.out);
+	o = sh("head -c 2000000 $S >$D/cut; LD_PRELOAD=%s:%s XR_MODEL_MAX_PAGES=9999 %s -s 847 $D/cut",
+	       SHIM, PRELOAD, STOCK_RESTORE);
+	cr_expect_neq(o.code, 0);
+	cr_expect_not_null(strstr(o.err, "xenrestore: stream"), "%s", o.err);
+}
+
+/* A PV domain is libxenguest's to restore: it is the one that refuses an HVM stream for it. */
+Test(cli, preloaded_the_engine_leaves_pv_domains_to_libxenguest)
+{
+	struct outcome o =
+		sh("LD_PRELOAD=%s:%s XR_MODEL_PV=1 %s -v -s 847 $S", SHIM, PRELOAD, STOCK_RESTORE);
+
+	cr_expect_neq(o.code, 0);
+	cr_expect_null(strstr(o.err, "xenrestore"), "%s", o.err);
+	cr_expect_not_null(strstr(o.err, "x86_pv"), "%s", o.err);
+}
