@@ -224,23 +224,38 @@ check_killed() {
 	save_tiny "$1" t && killed_helper "$1" TERM && killed_helper "$1" KILL
 }
 
-# One of the helper's worker processes dies: the restore must fail, and say so.
-check_killed_worker() {
-	local workers
-	save_tiny "$1" t || return 1
+# descendants PID: its children, theirs, and so on
+descendants() {
+	local child
+	for child in $(awk -v p="$1" '$4 == p { print $1 }' /proc/[0-9]*/stat 2>/dev/null); do
+		echo "$child"
+		descendants "$child"
+	done
+}
+
+# killed_descendant HELPER first|last: one of its processes dies: the restore must fail, and say so
+killed_descendant() {
+	local victim
 	half_way "$1" /tmp/t.save || return 1
-	workers=$(awk -v p="$HELPER_PID" '$4 == p { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
-	if [ -z "$workers" ]; then
+	ps -o pid,ppid,args
+	victim=$(descendants "$HELPER_PID" | if [ "$2" = first ]; then head -1; else tail -1; fi)
+	if [ -z "$victim" ]; then
 		half_way_end
-		why "the helper has no worker processes"
+		why "the helper has no processes beside itself"
 		return 77
 	fi
-	kill -KILL $(echo "$workers" | head -1)
+	kill -KILL "$victim"
 	xl_fails || return 1
 	half_way_end
 	[ -n "$(first_error)" ] || why "no word from the helper on why" || return 1
-	fig "says \"$(first_error)\""
+	fig "$2 says \"$(first_error)\""
 	left_nothing
+}
+
+check_killed_worker() {
+	save_tiny "$1" t || return 1
+	killed_descendant "$1" first || return
+	killed_descendant "$1" last
 }
 
 # xl itself dies: nobody destroys the domain, but the helper must not outlive it for ever, and once
