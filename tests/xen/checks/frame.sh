@@ -32,19 +32,20 @@ wrap_helper() { # NAME PATH
 free_pages() { xr-lab free; }
 domains() { xl list 2>/dev/null | awk 'NR > 1 && $2 != 0 { print $2 }'; }
 domid_of() { xl domid "$1" 2>/dev/null; }
+nodes() { for d in /local/domain /vm /libxl; do xenstore-list $d; done 2>/dev/null | wc -l; }
 processes() { ps -o pid,args | grep -c '[s]ave-helper'; }
 
 # until_true SECONDS COMMAND...
-until_true() {
-	local i=0 n
-	n=$(limit $(($1 * 5)))
+until_true() (
+	set +x
+	i=0 n=$(limit $(($1 * 5)))
 	shift
 	until "$@"; do
-		[ $i -lt "$n" ] || return 1
+		[ $i -lt "$n" ] || exit 1
 		sleep .2
 		i=$((i + 1))
 	done
-}
+)
 # Xen allocates a page of its own now and then; what a restore lost is more, or adds up in `twenty`.
 SLACK=3
 memory_is_back() { [ $(($(free_pages) + SLACK)) -ge "$FREE" ]; }
@@ -56,7 +57,7 @@ left_nothing() {
 	until_true 10 no_domains || why "a domain is left: $(domains)" || return 1
 	until_true 10 no_helpers || why "a helper process is left" || return 1
 	until_true 10 memory_is_back || why "memory is lost: $((FREE - $(free_pages))) pages" || return 1
-	[ "$(xenstore-ls /local/domain | wc -l)" = "$NODES" ] || why "xenstore has more nodes than before"
+	[ "$(nodes)" = "$NODES" ] || why "xenstore still knows of a domain"
 }
 
 # ---- restores ---------------------------------------------------------------------------------
@@ -200,6 +201,6 @@ run_checks() {
 	lab_create warm tiny 32 "" && xl destroy warm # likewise what the first domain ever costs
 	sleep 1
 	FREE=$(free_pages)
-	NODES=$(xenstore-ls /local/domain | wc -l)
+	NODES=$(nodes)
 	for c; do run_check "${c%/*}" "${c#*/}"; done
 }

@@ -45,33 +45,35 @@ guest_mark() {
 
 guest_says() { tail -c +$((GUEST_LOG_POS + 1)) "$GUEST_LOG" 2>/dev/null | tr -d '\r' | grep -a "$1"; }
 
+# Subshells, so that a trace of the caller (set -x) isn't filled by polling.
 # guest_wait PATTERN SECONDS: until the guest at hand has said it
-guest_wait() {
-	local i=0 n
-	n=$(limit $(($2 * 5)))
+guest_wait() (
+	set +x
+	i=0 n=$(limit $(($2 * 5)))
 	until guest_says "$1" >/dev/null; do
-		[ $i -lt "$n" ] || return 1
+		[ $i -lt "$n" ] || exit 1
 		sleep .2
 		i=$((i + 1))
 	done
-}
+)
 
 # guest_count N SECONDS: until it has said N more ticks
-guest_count() {
-	local i=0 n to
-	n=$(limit $(($2 * 5)))
+guest_count() (
+	set +x
+	i=0 n=$(limit $(($2 * 5)))
 	to=$(($(guest_says '^tick ' | wc -l) + $1))
 	until [ "$(guest_says '^tick ' | wc -l)" -ge $to ]; do
-		[ $i -lt "$n" ] || return 1
+		[ $i -lt "$n" ] || exit 1
 		sleep .2
 		i=$((i + 1))
 	done
-}
+)
 
 # lab_create NAME TYPE MIB CMDLINE [XL-LINE...]: boot a guest, wait until it counts
+# (an HVM guest goes through firmware and unpacks its kernel: slow)
 lab_create() {
 	guest_mark "$1"
-	xl create -q "$(lab_config "$@")" >/tmp/create.log 2>&1 && guest_wait "^tick " 60
+	xl create -q "$(lab_config "$@")" >/tmp/create.log 2>&1 && guest_wait "^tick " $([ "$2" = hvm ] && echo 150 || echo 60)
 }
 
 trace_start() {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The guest's life: fill memory, then for ever rewrite, check and count; suspend when asked.
- * Command line: dirty=PAGES check=PAGES balloon=PAGES per tick, tick=MS, say=TICKS, holes=0|1.
+ * Command line: dirty=PAGES check=PAGES per tick, balloon=PAGES per balloon-every=TICKS, tick=MS,
+ * say=TICKS, holes=0|1.
  * On the console: "ready", "tick N", "suspending", "resumed", "verified", "BAD page".
  */
 #include "guest.h"
@@ -101,12 +102,12 @@ static void obey(unsigned int tick)
 static void live(void)
 {
 	unsigned int dirty = option("dirty=", 64), check = option("check=", 256),
-		     balloon = option("balloon=", 0), ms = option("tick=", 100),
-		     every = option("say=", 5);
+		     balloon = option("balloon=", 0), rarely = option("balloon-every=", 1),
+		     ms = option("tick=", 100), every = option("say=", 5);
 
 	for (unsigned int tick = 1;; tick++) {
 		memory_rewrite(dirty);
-		if (balloon)
+		if (balloon && tick % rarely == 0)
 			memory_balloon(balloon);
 		memory_check_some(check);
 		obey(tick);

@@ -9,7 +9,7 @@
 #define STRIDE 0x9e3779b9u
 #define BATCH 128u
 #define SPECIAL 64u /* at least as many as the frames that Xen counts beside those in the map */
-#define NAMED 16u /* bad pages that are named one by one */
+#define NAMED 16u   /* bad pages that are named one by one */
 
 /* Per page: 0 not ours, HOLE, else the generation of its contents. */
 #define HOLE 0xffffffffu

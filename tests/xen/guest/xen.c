@@ -68,6 +68,21 @@ static uint32_t get_param(uint32_t index)
 	return (uint32_t)p.value;
 }
 
+/*
+ * Interrupts stay off, but Xen's toolstack takes a guest without a callback for one that can't be
+ * told that its suspend was cancelled.
+ */
+static void set_callback(void)
+{
+	struct xen_hvm_param p = {
+		.domid = DOMID_SELF,
+		.index = HVM_PARAM_CALLBACK_IRQ,
+		.value = (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | 0xf3,
+	};
+
+	hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, &p);
+}
+
 void xen_attach(void)
 {
 	struct xen_add_to_physmap map = {
@@ -82,6 +97,7 @@ void xen_attach(void)
 	store = (void *)(get_param(HVM_PARAM_STORE_PFN) * PAGE);
 	console_port = get_param(HVM_PARAM_CONSOLE_EVTCHN);
 	store_port = get_param(HVM_PARAM_STORE_EVTCHN);
+	set_callback();
 }
 
 bool xen_suspend(void)
