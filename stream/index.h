@@ -31,9 +31,9 @@ struct xr_index {
 	struct xr_index_pass *passes;
 	unsigned int npasses;
 	uint64_t records;
-	uint64_t pages;	      /* contents in the stream */
-	uint64_t live_pages;  /* contents that are not replaced by later ones */
-	uint64_t end_offset;  /* behind END */
+	uint64_t pages;	     /* contents in the stream */
+	uint64_t live_pages; /* contents that are not replaced by later ones */
+	uint64_t end_offset; /* behind END */
 };
 
 void xr_index_free(struct xr_index *x);

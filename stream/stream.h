@@ -17,8 +17,8 @@
 #include "base/error.h"
 #include "stream/wire.h"
 
-#define XR_CHUNK 1024u		       /* entries per item at most */
-#define XR_CONTROL_MAX (16u << 20)     /* longest control body that is accepted */
+#define XR_CHUNK 1024u		   /* entries per item at most */
+#define XR_CONTROL_MAX (16u << 20) /* longest control body that is accepted */
 
 struct xr_stream;
 struct xr_index;
@@ -30,25 +30,26 @@ enum xr_item_kind {
 	XR_ITEM_DATA,	 /* contents of the pfns in entries, from buffer or file */
 	XR_ITEM_END,	 /* the END record; nothing follows */
 	XR_ITEM_CHECKPOINT, /* the CHECKPOINT record; reading goes on after xr_stream_resume() */
-	XR_ITEM_ERROR,	 /* error; nothing follows */
+	XR_ITEM_ERROR,	    /* error; nothing follows */
 };
 
 /* An entry is the u64 of the wire with the reserved bits masked off. */
-#define XR_ENTRY_PFN(e) ((e) & 0x000fffffffffffffull)
+#define XR_ENTRY_PFN(e) ((e)&0x000fffffffffffffull)
 #define XR_ENTRY_TYPE(e) ((unsigned int)((e) >> 60))
 
-#define XR_ITEM_FIRST 1u   /* TYPES, DATA: the first of its record */
-#define XR_ITEM_LAST 2u	   /* TYPES, DATA: the last of its record */
-#define XR_ITEM_VERIFY 4u  /* DATA: compare, don't write */
-#define XR_ITEM_SPARSE 8u  /* DATA: page[] says which page of the source each entry is */
+#define XR_ITEM_FIRST 1u  /* TYPES, DATA: the first of its record */
+#define XR_ITEM_LAST 2u	  /* TYPES, DATA: the last of its record */
+#define XR_ITEM_VERIFY 4u /* DATA: compare, don't write */
+#define XR_ITEM_SPARSE 8u /* DATA: page[] says which page of the source each entry is */
 
 /*
  * PAGE_DATA becomes TYPES items that carry all entries in order (no pfn twice in one item: an item
  * ends before a pfn that it already holds), then DATA items for the entries with contents. A DATA
  * entry whose pfn is named again later in the same record, with contents or as no RAM, is left out
- * (SPARSE then): the later one wins, and no pfn is in the DATA of a record twice. On a pipe, DATA comes in pieces of at most one buffer, so that copying starts while the
- * record is still arriving; from a file, in items of up to XR_CHUNK pages. FIRST and LAST frame the
- * TYPES of a record, and its DATA likewise; a record whose contents are all void has no DATA.
+ * (SPARSE then): the later one wins, and no pfn is in the DATA of a record twice. On a pipe, DATA
+ * comes in pieces of at most one buffer, so that copying starts while the record is still arriving;
+ * from a file, in items of up to XR_CHUNK pages. FIRST and LAST frame the TYPES of a record, and
+ * its DATA likewise; a record whose contents are all void has no DATA.
  *
  * Page i of the entries lies at page p = SPARSE ? page[i] : i of its source:
  * buffer >= 0: xr_bufpool_data(pool, buffer) + p * 4096; one user is handed over with the item.
@@ -120,8 +121,8 @@ int xr_stream_start(struct xr_stream *s, const struct xr_index *index, struct xr
 struct xr_item *xr_stream_next(struct xr_stream *s, unsigned int ms);
 void xr_stream_release(struct xr_stream *s, struct xr_item *item);
 
-/* After CHECKPOINT: go on reading. In between the fd is the caller's: its offset is right behind the
- * record, and reading goes on where the caller leaves it. */
+/* After CHECKPOINT: go on reading. In between the fd is the caller's: its offset is right behind
+ * the record, and reading goes on where the caller leaves it. */
 void xr_stream_resume(struct xr_stream *s);
 
 void xr_stream_times(const struct xr_stream *s, struct xr_stage_times *t);
