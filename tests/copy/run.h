@@ -10,17 +10,7 @@
 #include "base/bufpool.h"
 #include "copy/tuned.h"
 #include "guest.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define NO_PROCESSES 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_PROCESSES 1
-#endif
-#endif
-#ifndef NO_PROCESSES
-#define NO_PROCESSES 0 /* TSan runs a thread of its own: then there is nothing to test */
-#endif
+#include "lib/sanitizer.h"
 
 #define POOL_BUFFERS 8u
 #define BUFFER_PAGES 64u

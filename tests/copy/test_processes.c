@@ -24,6 +24,13 @@ static const struct setup generations = {
 };
 static const struct setup threads = { XR_WORKER_THREAD, 2, true, { XR_UNMAP_AT_CLOSE, 0 }, 0 };
 
+static void run_processes(void (*what)(struct rig *r, const struct setup *s))
+{
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
+	run(&generations, what);
+}
+
 static void nap(void)
 {
 	const struct timespec ms10 = { 0, 10000000 };
@@ -67,7 +74,7 @@ static void is_silent(struct rig *r, const struct setup *s)
 
 Test(processes, are_invisible_to_wait_and_sigchld)
 {
-	run(&generations, is_silent);
+	run_processes(is_silent);
 }
 
 /* SIGCHLD ignored makes the kernel reap children by itself: not those. */
@@ -82,7 +89,7 @@ static void with_sigchld_ignored(struct rig *r, const struct setup *s)
 
 Test(processes, work_where_sigchld_is_ignored)
 {
-	run(&generations, with_sigchld_ignored);
+	run_processes(with_sigchld_ignored);
 }
 
 static void holds_no_fds(struct rig *r, const struct setup *s)
@@ -103,7 +110,7 @@ static void holds_no_fds(struct rig *r, const struct setup *s)
 
 Test(processes, hold_no_pipe_open)
 {
-	run(&generations, holds_no_fds);
+	run_processes(holds_no_fds);
 }
 
 /* A handler of the caller's must not run in its workers, nor ^C end them. */
@@ -125,7 +132,7 @@ static void ignores_interrupts(struct rig *r, const struct setup *s)
 
 Test(processes, ignore_interrupts)
 {
-	run(&generations, ignores_interrupts);
+	run_processes(ignores_interrupts);
 }
 
 static pid_t nursery_of(struct rig *r)
@@ -171,7 +178,7 @@ static void nursery_killed(struct rig *r, const struct setup *s)
 
 Test(processes, the_death_of_the_nursery_is_noticed)
 {
-	run(&generations, nursery_killed);
+	run_processes(nursery_killed);
 }
 
 static void nursery_killed_unseen(struct rig *r, const struct setup *s)
@@ -193,7 +200,7 @@ static void nursery_killed_unseen(struct rig *r, const struct setup *s)
 
 Test(processes, a_check_without_work_notices_too)
 {
-	run(&generations, nursery_killed_unseen);
+	run_processes(nursery_killed_unseen);
 }
 
 /* In a child of this one, so that it is this one that looks afterwards. */
@@ -224,7 +231,7 @@ static void opener_killed(struct rig *r, const struct setup *s)
 
 Test(processes, do_not_outlive_a_killed_opener)
 {
-	run(&generations, opener_killed);
+	run_processes(opener_killed);
 }
 
 /*
@@ -258,7 +265,7 @@ static void opener_killed_with_a_child(struct rig *r, const struct setup *s)
 
 Test(processes, do_not_outlive_an_opener_with_another_child)
 {
-	run(&generations, opener_killed_with_a_child);
+	run_processes(opener_killed_with_a_child);
 }
 
 /* Two stages in one process: closing the first must not wait for the second. */
@@ -278,7 +285,7 @@ static void two_stages(struct rig *r, const struct setup *s)
 
 Test(processes, of_two_stages_do_not_mix)
 {
-	run(&generations, two_stages);
+	run_processes(two_stages);
 }
 
 static void *wait_for(void *fd)
@@ -334,5 +341,5 @@ static void automatic(struct rig *r, const struct setup *s)
 
 Test(processes, are_what_a_caller_with_one_thread_gets)
 {
-	run(&generations, automatic);
+	run_processes(automatic);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The engine's own memory for a guest of 1 TiB: bounded, whatever the stream says. */
 #include "generate/generate.h"
+#include "lib/sanitizer.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
@@ -11,14 +12,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 #define LIMIT_KIB (96u << 10)
 
@@ -107,9 +100,8 @@ static void expect_bounded(int fd)
 	int status;
 	pid_t pid;
 
-#ifdef SANITIZED
-	cr_skip_test("a sanitizer's own memory hides the engine's");
-#endif
+	if (SANITIZED)
+		cr_skip_test("a sanitizer's own memory hides the engine's");
 	pid = fork();
 	if (pid == 0)
 		_exit(measure(fd));

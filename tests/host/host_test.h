@@ -8,8 +8,8 @@
 #include "xenrestore.h"
 
 #include <criterion/criterion.h>
-#include <criterion/logging.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -127,7 +127,7 @@ static inline uint64_t seed(const char *what)
 	const char *env = getenv("XR_SEED");
 	uint64_t s = env ? strtoull(env, NULL, 0) : xr_now();
 
-	cr_log_warn("%s: XR_SEED=%llu", what, (unsigned long long)s);
+	fprintf(stderr, "%s: XR_SEED=%llu\n", what, (unsigned long long)s);
 	return s;
 }
 

@@ -2,6 +2,7 @@
 #include "props/combo.h"
 
 #include "host/host.h"
+#include "lib/sanitizer.h"
 
 #include <stdio.h>
 
@@ -15,8 +16,10 @@ struct combo combo_random(struct rng *r)
 
 	c.feed = PICK(r, FEED_FILE, FEED_FILE, FEED_FILE, FEED_PIPE, FEED_PIPE, FEED_SOCKET,
 		      FEED_TCP);
-	c.workers = PICK(r, 1, 2, 4);
+	c.workers = PICK(r, 1, 2, 4, 8);
 	c.kind = PICK(r, XR_WORKER_PROCESS, XR_WORKER_THREAD);
+	if (NO_PROCESSES)
+		c.kind = XR_WORKER_THREAD;
 	c.policy = PICK(r, XR_POLICY_EXACT, XR_POLICY_EXACT, XR_POLICY_SPECULATIVE, XR_POLICY_4K);
 	c.max_order = PICK(r, XR_ORDER_2M, XR_ORDER_1G);
 	c.ahead_mib = PICK(r, 0, 64);

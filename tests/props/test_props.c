@@ -5,6 +5,7 @@
  * Environment: XR_SEEDS (how many; 800), XR_SEED (only this one), and what run.h names.
  */
 #include "lib/isolate.h"
+#include "lib/sanitizer.h"
 #include "props/check.h"
 #include "props/run.h"
 
@@ -157,6 +158,8 @@ Test(props, a_process_can_restore_again_with_worker_processes)
 	};
 	char why[ISOLATE_WHY];
 
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
 	for (c.io = XR_IO_AUTO; c.io <= XR_IO_PLAIN; c.io += XR_IO_PLAIN) {
 		for (c.feed = FEED_FILE; c.feed <= FEED_PIPE; c.feed++)
 			cr_assert(isolated(three_in_a_row, &c, why), "io %u, %s: %s", c.io,

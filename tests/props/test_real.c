@@ -6,6 +6,7 @@
 #include "lib/digest.h"
 #include "lib/feed.h"
 #include "lib/isolate.h"
+#include "lib/sanitizer.h"
 #include "props/check.h"
 
 #include <criterion/criterion.h>
@@ -230,7 +231,7 @@ static void check_job(struct job j, enum feed_kind kind, enum xr_policy policy,
 
 	j.kind = kind;
 	j.policy = policy;
-	j.workers = workers;
+	j.workers = NO_PROCESSES ? XR_WORKER_THREAD : workers;
 	cr_assert(isolated(restore, &j, why), "%s by %s, policy %u, workers %u: %s", j.e.file,
 		  feed_kind_name(kind), policy, workers, why);
 }
