@@ -177,6 +177,13 @@ static void finish_work(struct xr_copy *c)
 	}
 }
 
+/* Nothing that the workers are at is of use any more. */
+static bool in_vain(const struct xr_copy *c)
+{
+	return xr_arena_failed(c->arena) ||
+	       (c->cancel && __atomic_load_n(c->cancel, __ATOMIC_ACQUIRE));
+}
+
 void xr_copy_close(struct xr_copy **cp)
 {
 	struct xr_copy *c = *cp;
@@ -186,7 +193,7 @@ void xr_copy_close(struct xr_copy **cp)
 	if (!c->win.open)
 		finish_work(c);
 	if (c->kind == XR_WORKER_PROCESS)
-		xr_nursery_stop(&c->nursery, c->arena);
+		xr_nursery_stop(&c->nursery, c->arena, in_vain(c));
 	else
 		xr_threads_stop(&c->threads, c->arena);
 	for (unsigned int i = 0; i < c->nlanes; i++)

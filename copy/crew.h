@@ -49,10 +49,11 @@ int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, str
 bool xr_nursery_alive(const struct xr_nursery *n);
 
 /*
- * Tell workers and nursery to leave, kill what does not, wait until all are gone and with them
- * their mappings. Takes little more than XR_GRACE_MS; only a worker that not even SIGKILL ends at
- * once (it sits in the kernel, in a read that does not return) may be left to end by itself.
+ * Tell workers and nursery to leave, kill what does not (all at once if in a hurry), wait until all
+ * are gone and with them their mappings. Takes little more than XR_GRACE_MS; only a worker that not
+ * even SIGKILL ends at once (it sits in the kernel, in a read that does not return) may be left to
+ * end by itself.
  */
-void xr_nursery_stop(struct xr_nursery *n, struct xr_arena *arena);
+void xr_nursery_stop(struct xr_nursery *n, struct xr_arena *arena, bool hurry);
 
 #endif

@@ -30,6 +30,9 @@ struct child {
 	uint64_t generation; /* from 1 */
 };
 
+/* What the opener asks for: end when the workers have left by themselves, or kill them. */
+enum { SOON = 'q', NOW = 'k' };
+
 struct tree {
 	const struct xr_crew_config *cfg;
 	int control; /* to the opener; a byte: stop. Workers hold it too: closed when all are gone
@@ -160,7 +163,7 @@ static void heed_opener(struct tree *t)
 {
 	char what;
 
-	if (recv(t->control, &what, 1, MSG_DONTWAIT) != 1)
+	if (recv(t->control, &what, 1, MSG_DONTWAIT) != 1 || what == NOW)
 		end_all(t);
 	t->quitting = true;
 	t->deadline = xr_now() + XR_GRACE_MS * 1000000ull;
@@ -329,14 +332,16 @@ static bool await_end(const struct xr_nursery *n, unsigned int ms)
 	return got > 0;
 }
 
-void xr_nursery_stop(struct xr_nursery *n, struct xr_arena *arena)
+void xr_nursery_stop(struct xr_nursery *n, struct xr_arena *arena, bool hurry)
 {
 	siginfo_t si;
+	char what;
 
 	xr_arena_stop(arena);
 	if (n->pidfd < 0)
 		return;
-	send(n->control, "q", 1, MSG_NOSIGNAL);
+	what = hurry ? NOW : SOON;
+	send(n->control, &what, 1, MSG_NOSIGNAL);
 	if (!await_end(n, XR_GRACE_MS + XR_GRACE_MS / 2)) {
 		/* Workers go down with their parent. */
 		syscall(SYS_pidfd_send_signal, n->pidfd, SIGKILL, NULL, 0);

@@ -24,9 +24,16 @@ static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_
 }
 
 /* The rings in these pages belong to the old host's backends. */
-static int clear_page(struct xr_restore *r, uint64_t pfn, struct xr_error *err)
+static int clear_page(struct xr_restore *r, const struct xr_where *where, uint64_t pfn,
+		      struct xr_error *err)
 {
-	return xr_physmap_has(r->pm, pfn) ? xr_copy_retire(r->copy, &pfn, 1, true, err) : 0;
+	int rc = 0;
+
+	if (r->index && pfn < XR_PFN_LIMIT) /* without contents it may not be backed yet */
+		rc = xr_physmap_ensure(r->pm, where, &pfn, 1, err);
+	if (!rc && xr_physmap_has(r->pm, pfn))
+		rc = xr_copy_retire(r->copy, &pfn, 1, true, err);
+	return rc;
 }
 
 static int apply_param(struct xr_restore *r, const struct xr_where *where,
@@ -34,20 +41,24 @@ static int apply_param(struct xr_restore *r, const struct xr_where *where,
 {
 	int rc = 0;
 
+	if (p->index > UINT32_MAX)
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			       "HVM parameter %#llx: there are none above 32 bits",
+			       (unsigned long long)p->index);
 	switch (p->index) {
 	case PARAM_PAE_ENABLED:
 		return 0;
 	case HVM_PARAM_CONSOLE_PFN:
 		r->guest.console_gfn = p->value;
-		rc = clear_page(r, p->value, err);
+		rc = clear_page(r, where, p->value, err);
 		break;
 	case HVM_PARAM_STORE_PFN:
 		r->guest.store_gfn = p->value;
-		rc = clear_page(r, p->value, err);
+		rc = clear_page(r, where, p->value, err);
 		break;
 	case HVM_PARAM_IOREQ_PFN:
 	case HVM_PARAM_BUFIOREQ_PFN:
-		rc = clear_page(r, p->value, err);
+		rc = clear_page(r, where, p->value, err);
 		break;
 	default:
 		break;

@@ -128,9 +128,25 @@ static int make_room(struct xr_restore *r, struct xr_error *err)
 {
 	int rc = 1;
 
-	while (rc > 0 && !xr_copy_has_room(r->copy))
-		rc = xr_physmap_ahead(r->pm, err);
+	while (rc > 0 && !xr_copy_has_room(r->copy)) {
+		rc = pulse(r, err);
+		if (!rc)
+			rc = xr_physmap_ahead(r->pm, err);
+	}
 	return rc < 0 ? rc : 0;
+}
+
+/* With an index, frames without contents are backed when there is nothing else to do: now. */
+static int back_the_rest(struct xr_restore *r, struct xr_error *err)
+{
+	int rc = r->index ? 1 : 0;
+
+	while (rc > 0) {
+		rc = pulse(r, err);
+		if (!rc)
+			rc = xr_physmap_ahead(r->pm, err);
+	}
+	return rc;
 }
 
 static struct xr_entries entries_of(const struct xr_item *it)
@@ -358,7 +374,9 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 			rc = pulse(r, err);
 	}
 	drop_queue(&p);
-	if (rc < 0)
-		return name_cause(r, rc, err);
-	return check_index(r, err);
+	if (rc > 0)
+		rc = check_index(r, err);
+	if (!rc)
+		rc = back_the_rest(r, err);
+	return rc ? name_cause(r, rc, err) : 0;
 }

@@ -63,6 +63,9 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 	if (fstat(r->set.fd, &st))
 		return xr_fail(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "cannot use fd %d as the stream: %s", r->set.fd, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return xr_fail(err, -EISDIR, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "fd %d is a directory, not a stream", r->set.fd);
 	if (!S_ISREG(st.st_mode)) {
 		r->pool = xr_bufpool_create(BUFFERS, BUFFER_BYTES);
 		if (!r->pool)
@@ -135,7 +138,7 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 				    "cannot get the state of domain %u: %s", r->set.domid,
 				    strerror(-rc));
 	if (!dom.hvm)
-		return xr_fail(err, -EINVAL, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "the stream holds an HVM or PVH guest, domain %u is PV", dom.domid);
 	r->guest.ops = &xr_guest_hvm;
 	return 0;
@@ -215,6 +218,8 @@ static int run(struct xr_restore *r, struct xr_error *err)
 	if (rc)
 		return rc;
 	rc = xr_copy_drain(r->copy, err);
+	if (!rc)
+		rc = xr_check_cancel(r, err);
 	if (rc)
 		return rc;
 	return r->guest.ops->complete(r, err);

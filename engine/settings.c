@@ -58,6 +58,9 @@ static const char *fault(const struct xr_settings *s)
 		return "ahead_mib is above 1 TiB";
 	if (s->model && s->host != XR_HOST_MODEL)
 		return "a model is given, but the host is not MODEL";
+	for (size_t i = 0; i < sizeof(s->callbacks.reserved) / sizeof(void *); i++)
+		if (s->callbacks.reserved[i])
+			return "a reserved callback is not NULL: start from xr_settings_default()";
 	if (!zero(s->reserved, sizeof(s->reserved) / sizeof(s->reserved[0])))
 		return "a reserved field is not zero: start from xr_settings_default()";
 	return NULL;

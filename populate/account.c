@@ -9,8 +9,8 @@
 
 int xr_pm_no_memory(struct xr_physmap *pm)
 {
-	return xr_fail(pm->err, -ENOMEM, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
-		       "no memory for the books about the guest's frames");
+	return xr_fail_host(pm->err, -ENOMEM, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
+			    "no memory for the books about the guest's frames");
 }
 
 int xr_pm_read_limits(struct xr_physmap *pm)

@@ -10,6 +10,7 @@
 /* A step ahead is small enough to look for input after it. */
 #define STEP_GUESSES 4u
 #define STEP_2M 16u
+#define STEP_4K (2 * XR_REGION_PFNS)
 #define ENSURE_REGIONS 64u
 
 static void begin_call(struct xr_physmap *pm, const struct xr_where *where, struct xr_error *err)
@@ -40,7 +41,7 @@ int xr_physmap_open(struct xr_physmap **out, struct xr_host *host,
 
 	*out = NULL;
 	if (!pm)
-		return xr_fail(err, ret, XR_STAGE_POPULATE, NULL, XR_NO_PFN, "no memory");
+		return xr_fail_host(err, ret, XR_STAGE_POPULATE, NULL, XR_NO_PFN, "no memory");
 	begin_call(pm, NULL, err);
 	pm->host = host;
 	pm->cfg = *cfg;
@@ -220,7 +221,7 @@ static void plan_step(struct xr_plan *p)
 	uint64_t region;
 
 	p->ngroups = 0;
-	while (big < STEP_2M && small + XR_REGION_PFNS <= XR_BATCH_4K &&
+	while (big < STEP_2M && small + XR_REGION_PFNS <= STEP_4K &&
 	       xr_plan_next_region(p, &region)) {
 		struct xr_group *g = &p->group[p->ngroups++];
 

@@ -99,6 +99,12 @@ static int take_away(struct build *b, uint64_t first, uint64_t n)
 	return rc ? rc : xr_pfnset_del(b->filled, first, n);
 }
 
+static size_t index_bytes(const struct build *b)
+{
+	return xr_pfnset_bytes(b->x->want) + xr_pfnset_bytes(b->x->later) +
+	       xr_pfnset_bytes(b->filled);
+}
+
 static int add_entries(struct build *b, const uint64_t *e, size_t n)
 {
 	int rc = 0;
@@ -115,8 +121,11 @@ static int add_entries(struct build *b, const uint64_t *e, size_t n)
 		else
 			rc = take_away(b, pfn, run);
 	}
-	if (!rc)
+	if (!rc) {
+		if (index_bytes(b) > XR_INDEX_BYTES)
+			b->served = false;
 		return 0;
+	}
 	return xr_fail_host(b->f->err, rc, XR_STAGE_STREAM, &b->f->rec.where, XR_NO_PFN,
 			    "no memory for the index of the stream");
 }

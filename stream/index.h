@@ -3,8 +3,8 @@
  * What the headers and pfn arrays of a regular file tell before any page content is read: the final
  * set of frames, and which contents a later pass replaces. It serves plain HVM streams in which all
  * pages stand together (between them at most records that are skipped): no VERIFY, no HVM_PARAMS
- * before a page, at most XR_INDEX_PASSES passes, ascending pfns in every record. Other streams are
- * restored without.
+ * before a page, at most XR_INDEX_PASSES passes, ascending pfns in every record, and frames not so
+ * scattered that the sets take more than XR_INDEX_BYTES. Other streams are restored without.
  *
  * How it is used: contents of the first pass count iff their pfn is in `want` and not in `later`.
  * Contents of a later pass count iff their pfn is in both; the user then takes it out of `later`
@@ -18,6 +18,7 @@
 #include "base/pfnset.h"
 
 #define XR_INDEX_PASSES 65536u
+#define XR_INDEX_BYTES ((size_t)40 << 20) /* of the sets, while they are made */
 
 /* A pass: a stretch of records whose pfns ascend strictly. */
 struct xr_index_pass {

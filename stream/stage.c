@@ -18,7 +18,7 @@
 
 static int setup_fail(struct xr_error *err, int code, const char *what)
 {
-	return xr_fail(err, code, XR_STAGE_SETUP, NULL, XR_NO_PFN, "%s: %s", what,
+	return xr_fail_host(err, code, XR_STAGE_SETUP, NULL, XR_NO_PFN, "%s: %s", what,
 		       strerrordesc_np(-code) ?: "unknown error");
 }
 

@@ -79,7 +79,9 @@ static int exit_code(const struct xr_error *e)
 		return XR_EXIT_CANCELLED;
 	if (e->host_failed || e->code == -E2BIG) /* the domain is too small */
 		return XR_EXIT_HOST;
-	return e->stage == XR_STAGE_SETUP && e->code == -EINVAL ? XR_EXIT_USAGE : XR_EXIT_STREAM;
+	if (e->code == -EOPNOTSUPP)
+		return XR_EXIT_STREAM;
+	return e->stage == XR_STAGE_SETUP ? XR_EXIT_USAGE : XR_EXIT_STREAM;
 }
 
 static int report(const struct restore_options *o, const struct xr_result *res)
@@ -95,6 +97,11 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 	if (o->set.model)
 		rep.model_without_huge =
 			!o->without_memory && !xr_model_has_huge_pages(o->set.model);
+	if (res->verify_differences)
+		fprintf(stderr,
+			"xenrestore restore: %" PRIu64
+			" pages differ from what the stream repeats\n",
+			res->verify_differences);
 	if (o->digest) {
 		rc = xr_guest_digest(o->set.model, hex);
 		if (rc) {
