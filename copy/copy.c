@@ -75,6 +75,8 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 				    "no memory for the copy workers' queues");
 	}
 	c->crew = (struct xr_crew_config){ c->arena, host, cfg->pool, cfg->fd, *keep };
+	if (keep == &xr_keep_threads)
+		c->crew.keep.pages /= cfg->workers;
 	c->nlanes = cfg->workers;
 	c->ordered = cfg->ordered;
 	c->kind = kind;
@@ -92,7 +94,20 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 int xr_copy_open(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
 		 struct xr_error *err)
 {
-	return xr_copy_open_tuned(out, host, cfg, NULL, err);
+	struct xr_copy_config threads = *cfg;
+	struct xr_error own;
+	int rc;
+
+	xr_error_clear(&own);
+	rc = xr_copy_open_tuned(out, host, cfg, NULL, &own);
+	if (rc && cfg->kind == XR_WORKER_AUTO) {
+		threads.kind = XR_WORKER_THREAD;
+		xr_error_clear(&own);
+		rc = xr_copy_open_tuned(out, host, &threads, NULL, &own);
+	}
+	if (rc && err && !err->code)
+		*err = own;
+	return rc;
 }
 
 struct xr_arena *xr_copy_arena(const struct xr_copy *c)
@@ -157,6 +172,11 @@ static uint64_t total_pushed(const struct xr_copy *c)
 	return n;
 }
 
+static bool cancelled(const struct xr_copy *c)
+{
+	return c->cancel && __atomic_load_n(c->cancel, __ATOMIC_ACQUIRE);
+}
+
 /* As long as it gets on: a second without one finished item means that it is stuck. */
 static void finish_work(struct xr_copy *c)
 {
@@ -166,7 +186,7 @@ static void finish_work(struct xr_copy *c)
 	       xr_now() - since < XR_GRACE_MS * 1000000ull) {
 		uint32_t seen = xr_event_value(&c->arena->progress);
 
-		if (c->cancel && __atomic_load_n(c->cancel, __ATOMIC_ACQUIRE))
+		if (cancelled(c))
 			return;
 		if (total_done(c) == last)
 			xr_event_wait(&c->arena->progress, seen, 50);
@@ -175,13 +195,6 @@ static void finish_work(struct xr_copy *c)
 		last = total_done(c);
 		since = xr_now();
 	}
-}
-
-/* Nothing that the workers are at is of use any more. */
-static bool in_vain(const struct xr_copy *c)
-{
-	return xr_arena_failed(c->arena) ||
-	       (c->cancel && __atomic_load_n(c->cancel, __ATOMIC_ACQUIRE));
 }
 
 void xr_copy_close(struct xr_copy **cp)
@@ -193,7 +206,7 @@ void xr_copy_close(struct xr_copy **cp)
 	if (!c->win.open)
 		finish_work(c);
 	if (c->kind == XR_WORKER_PROCESS)
-		xr_nursery_stop(&c->nursery, c->arena, in_vain(c));
+		xr_nursery_stop(&c->nursery, c->arena, cancelled(c));
 	else
 		xr_threads_stop(&c->threads, c->arena);
 	for (unsigned int i = 0; i < c->nlanes; i++)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+/* Threads share one address space, and so this budget. */
 const struct xr_keep xr_keep_threads = { XR_UNMAP_AT_BUDGET, 16384 };
 const struct xr_keep xr_keep_processes = { XR_UNMAP_AT_EXIT, 65536 };
 
@@ -29,13 +30,37 @@ static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error
 			    (unsigned long long)k->lowest);
 }
 
+static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
+{
+	struct xr_kept *k = &m->kept[m->oldest];
+	int rc = unmap(m, k, err);
+
+	if (rc)
+		return rc;
+	m->pages_kept -= k->n;
+	m->oldest = (m->oldest + 1) % XR_KEPT_MAX;
+	m->nkept--;
+	return 0;
+}
+
+/* An address space holds a limited number of mappings: kept ones give way. */
+static void *map_window(struct xr_mappings *m, const struct xr_copy_slot *s, int *status)
+{
+	void *addr;
+
+	do {
+		addr = m->mapper->ops->map(m->mapper, s->n, s->pfns, status);
+		xr_count(&m->stats->map_calls, 1);
+	} while (!addr && errno == ENOMEM && m->nkept && !unmap_oldest(m, NULL));
+	return addr;
+}
+
 int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err)
 {
 	int status[XR_WINDOW];
 	struct xr_kept *now = &m->now;
 
-	now->addr = m->mapper->ops->map(m->mapper, s->n, s->pfns, status);
-	xr_count(&m->stats->map_calls, 1);
+	now->addr = map_window(m, s, status);
 	if (!now->addr)
 		return map_failed(s, 0, -errno, err);
 	xr_count(&m->stats->pages_mapped, s->n);
@@ -49,19 +74,6 @@ int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct
 		if (s->pfns[i] > now->highest)
 			now->highest = s->pfns[i];
 	}
-	return 0;
-}
-
-static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
-{
-	struct xr_kept *k = &m->kept[m->oldest];
-	int rc = unmap(m, k, err);
-
-	if (rc)
-		return rc;
-	m->pages_kept -= k->n;
-	m->oldest = (m->oldest + 1) % XR_KEPT_MAX;
-	m->nkept--;
 	return 0;
 }
 

@@ -204,11 +204,13 @@ static void watch(struct tree *t)
 
 __attribute__((noreturn)) static void nursery_process(struct tree *t)
 {
-	const int keep[] = { t->control, t->opener, t->bell, t->cfg->fd };
+	/* A regular file, the stream among them, is kept in any case; a pipe is nothing for
+	 * workers. */
+	const int keep[] = { t->control, t->opener, t->bell };
 
 	xr_sandbox_signals();
-	xr_sandbox_process("xr-nursery");
 	xr_sandbox_fds(keep, sizeof(keep) / sizeof(keep[0]));
+	xr_sandbox_process("xr-nursery");
 	while (!t->quitting || t->n) {
 		start_missing(t);
 		watch(t);

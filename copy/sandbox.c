@@ -82,8 +82,13 @@ void xr_sandbox_signals(void)
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
 	sigset_t none;
 
+	/* What ends a whole group of processes is for the opener to decide on; SIGKILL remains. */
 	for (int s = 1; s <= SIGRTMAX; s++)
-		sigaction(s, s == SIGINT || s == SIGPIPE ? &ign : &dfl, NULL);
+		sigaction(s,
+			  s == SIGINT || s == SIGPIPE || s == SIGHUP || s == SIGQUIT || s == SIGTERM
+				  ? &ign
+				  : &dfl,
+			  NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

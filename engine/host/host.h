@@ -27,7 +27,8 @@ struct xr_mapper;
 
 struct xr_dominfo {
 	uint32_t domid;
-	bool hvm; /* HVM or PVH */
+	bool hvm;    /* HVM or PVH */
+	bool paused; /* and neither dying nor shut down: nothing of it runs */
 	uint32_t max_vcpu_id;
 	uint64_t tot_pages; /* owned now, including pages that only a mapping keeps */
 	uint64_t max_pages;

@@ -111,6 +111,8 @@ static int init_state(struct xr_model *m, const struct xr_model_settings *set)
 	rc = map_state(m, !set->without_memory, nr_tables);
 	if (rc)
 		return rc;
+	/* Mapped. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	m->s->set = *set;
 	m->s->nr_tables = (uint32_t)nr_tables;
 	m->s->owned = m->s->stats.peak_pages = set->start_pages;
@@ -220,6 +222,8 @@ static int attach_state(struct xr_model *m, int fd)
 	else
 		rc = map_state(m, !s->set.without_memory, s->nr_tables);
 	munmap(s, sizeof(*s));
+	/* Mapped. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	for (int i = 0; i < 2 && !rc && !m->s->set.without_memory; i++) {
 		m->file[i] = attach_file(&m->s->file[i]);
 		if (m->file[i] < 0)

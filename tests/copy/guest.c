@@ -22,12 +22,6 @@ static void nap(void)
 	nanosleep(&ms, NULL);
 }
 
-static void lock(struct guest_state *s)
-{
-	while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
-		nap();
-}
-
 static void unlock(struct guest_state *s)
 {
 	__atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
@@ -47,6 +41,21 @@ static bool exists(pid_t pid)
 		state = 'Z';
 	fclose(f);
 	return state != 'Z' && state != 'X';
+}
+
+/* Holds the taker's thread id: who was killed while it held it holds it no more. */
+static void lock(struct guest_state *s)
+{
+	const uint32_t me = (uint32_t)gettid();
+	uint32_t holder = 0;
+
+	while (!__atomic_compare_exchange_n(&s->lock, &holder, me, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED)) {
+		if (!holder || exists((pid_t)holder)) {
+			holder = 0;
+			nap();
+		}
+	}
 }
 
 static void note_pid(struct guest_state *s, pid_t pid)
@@ -140,6 +149,19 @@ static bool meet_fault(struct guest_state *s, size_t n, int *err)
 	return s->fault == GUEST_FAIL_CALL;
 }
 
+/* As an address space is that may hold only so many mappings. */
+static bool is_full(struct guest_state *s)
+{
+	const uint32_t most = __atomic_load_n(&s->most_mappings, __ATOMIC_ACQUIRE);
+	uint32_t mine = 0;
+
+	lock(s);
+	for (unsigned int i = 0; i < GUEST_MAPPINGS; i++)
+		mine += s->mapping[i].pid == getpid();
+	unlock(s);
+	return most && mine >= most;
+}
+
 static void *map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
 {
 	struct guest *g = ((struct guest_mapper *)m)->g;
@@ -152,6 +174,10 @@ static void *map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
 			nap();
 	}
 	if (meet_fault(g->state, n, err)) {
+		errno = EIO;
+		return NULL;
+	}
+	if (is_full(g->state)) {
 		errno = ENOMEM;
 		return NULL;
 	}

@@ -29,8 +29,9 @@ struct guest_mapping {
 /* In shared memory. */
 struct guest_state {
 	uint32_t lock;
-	uint32_t stalled; /* 1: map waits until it is 0 again; see guest_stall() */
-	uint32_t stalls;  /* calls that wait */
+	uint32_t most_mappings; /* of a process; 0: no limit */
+	uint32_t stalled;	/* 1: map waits until it is 0 again; see guest_stall() */
+	uint32_t stalls;	/* calls that wait */
 	uint64_t map_calls, fault_at;
 	enum guest_fault fault;
 	int fault_arg;

@@ -67,7 +67,7 @@ static int work(struct rig *r)
 static bool fails_at(struct rig *r, const struct setup *s, uint64_t nth)
 {
 	enum guest_fault fault = nth & 1 ? GUEST_FAIL_CALL : GUEST_FAIL_PAGE;
-	int want = fault == GUEST_FAIL_CALL ? -ENOMEM : -EINVAL, rc;
+	int want = fault == GUEST_FAIL_CALL ? -EIO : -EINVAL, rc;
 
 	if (!rig_new(r, FRAMES) || !rig_open(r, s))
 		return false;
@@ -98,9 +98,25 @@ static void nth_map_fails(struct rig *r, const struct setup *s)
 		nth += step;
 }
 
+/* Where an address space is full of kept windows, these make room for new ones. */
+static void kept_windows_give_way(struct rig *r, const struct setup *s)
+{
+	if (!rig_new(r, FRAMES) || !rig_open(r, s))
+		return;
+	__atomic_store_n(&r->g->state->most_mappings, 2, __ATOMIC_RELEASE);
+	expect(r, work(r) == 0);
+	rig_free(r);
+}
+
 Test(failures, every_map_call_may_fail)
 {
 	in_all_shapes(nth_map_fails);
+}
+
+Test(failures, kept_windows_give_way_to_new_ones)
+{
+	run(&shapes[0], kept_windows_give_way);
+	run(&shapes[3], kept_windows_give_way);
 }
 
 static void names_the_frame(struct rig *r, const struct setup *s)
