@@ -168,8 +168,9 @@ static void expect_exit(struct libxl *l, int code)
 		  libxl_stderr(l));
 }
 
-/* What libxl gets of a restore that failed: everything but a guest. */
-static void expect_failure(struct libxl *l, const char *order)
+/* What libxl gets of a restore that failed: everything but a guest. The engine logs the cause of
+ * a failed run, the helper its place; before that there is one error with both. */
+static void expect_failure(struct libxl *l, const char *order, unsigned int nerrors)
 {
 	expect_exit(l, 0);
 	cr_expect_str_eq(l->order, order);
@@ -177,7 +178,7 @@ static void expect_failure(struct libxl *l, const char *order)
 	cr_expect_eq(l->console_gfn, 0);
 	cr_expect_eq(l->retval, -1);
 	cr_expect_gt(l->errnoval, 0);
-	cr_expect_geq(errors(l), 1);
+	cr_expect_eq(errors(l), nerrors);
 	cr_expect_eq(errors_with(l, "stage "), 1);
 	cr_expect_eq(errors_with(l, " -1"), 0);
 	cr_expect_eq(errors_with(l, "fffffff"), 0);
@@ -219,22 +220,58 @@ Test(save_helper, a_good_stream_makes_the_guest)
 	xr_model_destroy(&m);
 }
 
-Test(save_helper, a_cut_stream_fails_as_libxl_wants_it)
+/* The first bytes of the stream through a pipe, which then ends, or stays open and silent. */
+static int piped_stream(pid_t *writer, bool stays)
+{
+	static char bytes[4 << 20];
+	int file = stream_file(), p[2];
+	ssize_t n = read(file, bytes, sizeof(bytes));
+
+	cr_assert_eq(n, sizeof(bytes));
+	cr_assert_eq(pipe(p), 0);
+	*writer = fork();
+	if (*writer == 0) {
+		close(p[0]);
+		if (write(p[1], bytes, sizeof(bytes)) != sizeof(bytes))
+			_exit(1);
+		while (stays)
+			pause();
+		_exit(0);
+	}
+	close(p[1]);
+	close(file);
+	return p[0];
+}
+
+static void expect_cut(int fd, const char *order)
 {
 	struct xr_model *m = domain(false);
 	struct libxl l = { 0 };
-	int fd = stream_file();
 
-	cr_assert_eq(truncate(in_dir("s"), 2000000), 0);
 	start_restore(&l, fd, PLAIN, 0);
 	libxl_serve(&l);
-	/* on a regular file the index may find the end missing before anything is restored */
-	expect_failure(&l,
-		       strstr(l.order, "static") ? "static results complete" : "results complete");
+	expect_failure(&l, order, 2);
 	cr_expect_eq(errors_with(&l, ", offset "), 1);
 	cr_expect_eq(errors_with(&l, ", record "), 1);
 	cr_expect_eq(errors_with(&l, "pfn"), 0);
 	xr_model_destroy(&m);
+}
+
+/* The index finds out before anything is restored. */
+Test(save_helper, a_cut_file_fails_as_libxl_wants_it)
+{
+	int fd = stream_file();
+
+	cr_assert_eq(truncate(in_dir("s"), 2000000), 0);
+	expect_cut(fd, "results complete");
+}
+
+Test(save_helper, a_cut_pipe_fails_as_libxl_wants_it)
+{
+	pid_t writer;
+
+	expect_cut(piped_stream(&writer, false), "static results complete");
+	waitpid(writer, NULL, 0);
 }
 
 Test(save_helper, what_libxl_refuses_is_not_restored)
@@ -245,7 +282,7 @@ Test(save_helper, what_libxl_refuses_is_not_restored)
 
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
-	expect_failure(&l, "static results complete");
+	expect_failure(&l, "static results complete", 2);
 	xr_model_stats(m, &st);
 	cr_expect_eq(st.tot_pages, 0);
 	xr_model_destroy(&m);
@@ -259,34 +296,24 @@ Test(save_helper, without_the_domain_it_fails_in_order)
 	setenv("XR_MODEL_DOMID", "2", 1);
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
-	expect_failure(&l, "results complete");
+	expect_failure(&l, "results complete", 2);
 	cr_expect_eq(errors_with(&l, "offset"), 0);
 	xr_model_destroy(&m);
 }
 
-/* --- ends before the end ---------------------------------------------------------------------- */
-
-/* The first bytes of the stream through a pipe that then stays open and silent. */
-static int stalled_stream(pid_t *writer)
+Test(save_helper, a_restore_that_cannot_start_is_one_error)
 {
-	static char bytes[4 << 20];
-	int file = stream_file(), p[2];
-	ssize_t n = read(file, bytes, sizeof(bytes));
+	struct xr_model *m = domain(false);
+	struct libxl l = { 0 };
 
-	cr_assert_eq(n, sizeof(bytes));
-	cr_assert_eq(pipe(p), 0);
-	*writer = fork();
-	if (*writer == 0) {
-		close(p[0]);
-		if (write(p[1], bytes, sizeof(bytes)) != sizeof(bytes))
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(p[1]);
-	close(file);
-	return p[0];
+	start_restore(&l, 99, PLAIN, 0); /* not open */
+	libxl_serve(&l);
+	expect_failure(&l, "results complete", 1);
+	cr_expect_eq(errors_with(&l, "fd 99"), 1);
+	xr_model_destroy(&m);
 }
+
+/* --- ends before the end ---------------------------------------------------------------------- */
 
 static unsigned int processes(pid_t session)
 {
@@ -316,7 +343,7 @@ static void start_midway(struct midway *w)
 
 	w->m = domain(false);
 	w->l = (struct libxl){ 0 };
-	fd = stalled_stream(&w->writer);
+	fd = piped_stream(&w->writer, true);
 	start_restore(&w->l, fd, PLAIN, 0);
 	close(fd);
 	while (!strstr(w->l.order, "static"))
