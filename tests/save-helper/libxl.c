@@ -43,6 +43,7 @@ __attribute__((noreturn)) static void helper(char *const argv[], int in, int out
 
 	for (size_t i = 0; argv[i] && i < 14; i++)
 		all[i + 1] = argv[i];
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* if the test fails */
 	setsid();
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGTERM, SIG_IGN);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,8 +204,8 @@ Test(save_helper, a_good_stream_makes_the_guest)
 	expect_exit(&l, 0);
 	cr_expect_str_eq(l.order, "static results complete");
 	cr_expect_eq(l.missing, 0);
-	cr_expect_eq(l.store_gfn, f.store_gfn);
-	cr_expect_eq(l.console_gfn, f.console_gfn);
+	cr_expect_eq(l.store_gfn, (uint64_t)f.store_gfn);
+	cr_expect_eq(l.console_gfn, (uint64_t)f.console_gfn);
 	cr_expect_eq(l.retval, 0);
 	cr_expect_eq(l.errnoval, 0);
 	cr_expect_eq(errors(&l), 0);
@@ -212,7 +213,7 @@ Test(save_helper, a_good_stream_makes_the_guest)
 	cr_assert_eq(digest_pages(walk_next, &w, hex), 0);
 	cr_expect_str_eq(hex, f.digest);
 	xr_model_stats(m, &st);
-	cr_expect_eq(st.tot_pages, f.populated);
+	cr_expect_eq(st.tot_pages, (uint64_t)f.populated);
 	cr_expect_eq(st.live_mappings, 0);
 	cr_expect_eq(xr_model_param(m, 2), 3);
 	cr_expect_eq(xr_model_param(m, 18), 4);
@@ -231,6 +232,7 @@ static int piped_stream(pid_t *writer, bool stays)
 	cr_assert_eq(pipe(p), 0);
 	*writer = fork();
 	if (*writer == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* if the test fails */
 		close(p[0]);
 		if (write(p[1], bytes, sizeof(bytes)) != sizeof(bytes))
 			_exit(1);
