@@ -103,7 +103,7 @@ int version_op(struct world *w, unsigned int cmd, void *arg)
 {
 	switch (cmd) {
 	case XENVER_version:
-		return 4 << 16 | 17;
+		return (int)(4 << 16 | w->xen_minor);
 	case XENVER_extraversion:
 		memcpy(arg, ".model", sizeof(".model"));
 		return 0;

@@ -13,6 +13,7 @@
  *   XR_MODEL_NO_HUGE    set: small pages only
  *   XR_MODEL_PV         set: a PV domain; its mfns equal its pfns
  *   XR_MODEL_DOMID      by which id the domain is known (1)
+ *   XR_MODEL_XEN_MINOR  the Xen says it is version 4.this (17)
  * What the library does not know is refused with ENOSYS and named once on stderr.
  *
  * The calls below let a program that may or may not run preloaded look behind the scene: they are

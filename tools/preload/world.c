@@ -50,6 +50,7 @@ static void start(void)
 		return;
 	}
 	w->domid = (uint32_t)number("XR_MODEL_DOMID", 1);
+	w->xen_minor = (uint32_t)number("XR_MODEL_XEN_MINOR", 17);
 	w->pv = !info.hvm;
 	w->max_vcpu_id = info.max_vcpu_id;
 }

@@ -18,6 +18,7 @@ struct world {
 	uint32_t domid;
 	bool pv;
 	uint32_t max_vcpu_id;
+	uint32_t xen_minor; /* of the version 4.x that Xen says it is */
 	atomic_ullong hypercalls, refused, buffer_maps;
 };
 

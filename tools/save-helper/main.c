@@ -102,18 +102,23 @@ static int exec_stock(char **argv)
 	return 1;
 }
 
-static bool is_pv(uint32_t domid)
+/*
+ * May the engine restore this domain? The version comes first: domctls differ from one Xen to the
+ * next. Without access to Xen there is nothing to harm, and the engine is the one to tell libxl.
+ */
+static bool is_ours(uint32_t domid)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	xc_domaininfo_t di;
-	bool pv = false;
+	bool ours;
 
 	if (!xch)
-		return false;
-	if (xc_domain_getinfolist(xch, domid, 1, &di) == 1 && di.domain == domid)
-		pv = !(di.flags & XEN_DOMINF_hvm_guest);
+		return true;
+	ours = xc_version(xch, XENVER_version, NULL) == XR_XEN_VERSION;
+	if (ours && xc_domain_getinfolist(xch, domid, 1, &di) == 1 && di.domain == domid)
+		ours = di.flags & XEN_DOMINF_hvm_guest;
 	xc_interface_close(xch);
-	return pv;
+	return ours;
 }
 
 static int static_data_done(unsigned int missing, void *opaque)
@@ -177,11 +182,20 @@ static int errno_of(const struct xr_error *e)
 	return e->code < 0 ? -e->code : EIO;
 }
 
-static void tell_error(struct running *run, const struct xr_error *e)
+/* What has gone wrong, unless the engine has logged that, and where. */
+static void tell_error(struct running *run, const struct xr_error *e, bool logged)
 {
-	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore",
-		"%s: %s (offset %" PRId64 ", record %" PRId64 ", pfn %#" PRIx64 ")",
-		xr_stage_name(e->stage), e->text, (int64_t)e->offset, (int64_t)e->record, e->pfn);
+	char where[128] = "";
+	int n = 0;
+
+	if (e->offset != XR_NO_OFFSET)
+		n += sprintf(where + n, ", offset %" PRIu64, e->offset);
+	if (e->record != XR_NO_RECORD)
+		n += sprintf(where + n, ", record %" PRIu64, e->record);
+	if (e->pfn != XR_NO_PFN)
+		n += sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
+	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore", "%s%sstage %s%s",
+		logged ? "" : e->text, logged ? "" : "; ", xr_stage_name(e->stage), where);
 }
 
 static void tell_result(struct running *run, const struct xr_result *r)
@@ -208,19 +222,21 @@ static int restore(const struct job *j)
 	struct xr_settings s;
 	struct xr_result res = { 0 };
 	struct xr_error err;
+	bool ran;
 	int rc;
 
 	if (take_channel(&run.channel))
 		return 1;
 	settings(&s, j, &run);
 	rc = xr_open(&r, &s, &err);
-	if (!rc) {
+	ran = !rc;
+	if (ran) {
 		xr_watch_start(&watch, run.channel.in, r);
 		rc = xr_run(r, &res, &err);
 		xr_watch_stop(&watch);
 	}
 	if (rc)
-		tell_error(&run, &err);
+		tell_error(&run, &err, ran);
 	else
 		tell_result(&run, &res);
 	xr_close(&r);
@@ -242,7 +258,7 @@ int main(int argc, char **argv)
 				"--restore-domain or --save-domain");
 	if (!parse(&j, argc, argv))
 		return complain("not called as libxl from Xen 4.14 on calls its save helper");
-	if (j.type != 0 || j.callbacks != CALLBACKS_PLAIN || is_pv(j.domid))
+	if (j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_ours(j.domid))
 		return exec_stock(argv);
 	signal(SIGTERM, SIG_DFL);
 	sigemptyset(&none);
