@@ -18,7 +18,7 @@
 #include "base/pfnset.h"
 
 #define XR_INDEX_PASSES 65536u
-#define XR_INDEX_BYTES ((size_t)40 << 20) /* of the sets, while they are made */
+#define XR_INDEX_BYTES ((size_t)24 << 20) /* of the sets, while they are made */
 
 /* A pass: a stretch of records whose pfns ascend strictly. */
 struct xr_index_pass {
