@@ -147,12 +147,19 @@ static int end_first_pass(struct xr_physmap *pm)
  * holes, not for frames strewn over all that 36 bits can name. */
 static int check_books(struct xr_physmap *pm)
 {
-	const size_t most = BOOKS_PER_TIB * (1 + (size_t)(pm->max_pages >> 28));
+	const uint64_t tib = 1ull << 28;
+	const size_t most =
+		BOOKS_PER_TIB + (pm->max_pages > tib ? (size_t)(pm->max_pages - tib) / 5 : 0);
 	const struct xr_plan *p = &pm->plan;
+	const struct xr_pfnset *const sets[] = {
+		p->populated, p->due,	       p->guessed,   p->tried_2m,
+		p->tried_1g,  p->open_guesses, pm->whole_2m, pm->whole_1g,
+	};
+	size_t bytes = 0;
 
-	if (xr_pfnset_bytes(p->populated) + xr_pfnset_bytes(p->due) + xr_pfnset_bytes(p->guessed) +
-		    xr_pfnset_bytes(pm->whole_2m) + xr_pfnset_bytes(pm->whole_1g) <=
-	    most)
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		bytes += xr_pfnset_bytes(sets[i]);
+	if (bytes <= most)
 		return 0;
 	return xr_fail(pm->err, -E2BIG, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
 		       "the stream strews %" PRIu64 " frames over so many places that the books "
