@@ -243,7 +243,7 @@ static int write_stream(const struct command *c, struct xr_gen_summary *sum)
 int xr_cmd_generate(int argc, char **argv)
 {
 	struct command c = { 0 };
-	struct xr_gen_summary sum;
+	struct xr_gen_summary sum = { 0 };
 	int rc;
 
 	if (parse(&c, argc, argv)) {

@@ -196,7 +196,7 @@ EXPORT xenforeignmemory_resource_handle *xenforeignmemory_map_resource(
 	unsigned long frame, unsigned long n, void **addr, int prot, int flags)
 {
 	xenforeignmemory_resource_handle *res;
-	size_t size;
+	size_t size = 0;
 
 	(void)prot;
 	(void)flags;
