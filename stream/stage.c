@@ -19,7 +19,7 @@
 static int setup_fail(struct xr_error *err, int code, const char *what)
 {
 	return xr_fail_host(err, code, XR_STAGE_SETUP, NULL, XR_NO_PFN, "%s: %s", what,
-		       strerrordesc_np(-code) ?: "unknown error");
+			    strerrordesc_np(-code) ?: "unknown error");
 }
 
 static struct xr_ring *new_ring(void)

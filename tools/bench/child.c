@@ -106,7 +106,7 @@ static int wait_end(pid_t pid, int pidfd, const struct bench_job *job, uint64_t 
 
 	for (;;) {
 		const int ms = poll_ms(job, begun);
-		const struct timespec t = { ms / 1000, ms % 1000 * 1000000l };
+		const struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
 		const int n = ppoll(&p, 1, &t, mask);
 
 		if (n > 0)

@@ -266,9 +266,12 @@ static int plan_option(struct bench_options *o, int opt, const char *name, const
 static int set_option(struct bench_options *o, int opt, const char *name, const char *arg)
 {
 	const char **const files[] = {
-		[OPT_STREAM - OPT_STREAM] = &o->stream,	  [OPT_JSON - OPT_STREAM] = &o->json,
-		[OPT_HTML - OPT_STREAM] = &o->html,	  [OPT_PROGRAM - OPT_STREAM] = &o->program,
-		[OPT_PRELOAD - OPT_STREAM] = &o->preload, [OPT_STOCK - OPT_STREAM] = &o->stock,
+		[0] = &o->stream,
+		[OPT_JSON - OPT_STREAM] = &o->json,
+		[OPT_HTML - OPT_STREAM] = &o->html,
+		[OPT_PROGRAM - OPT_STREAM] = &o->program,
+		[OPT_PRELOAD - OPT_STREAM] = &o->preload,
+		[OPT_STOCK - OPT_STREAM] = &o->stock,
 	};
 
 	switch (opt) {

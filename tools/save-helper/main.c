@@ -193,7 +193,7 @@ static void tell_error(struct running *run, const struct xr_error *e, bool logge
 	if (e->record != XR_NO_RECORD)
 		n += sprintf(where + n, ", record %" PRIu64, e->record);
 	if (e->pfn != XR_NO_PFN)
-		n += sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
+		sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
 	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore", "%s%sstage %s%s",
 		logged ? "" : e->text, logged ? "" : "; ", xr_stage_name(e->stage), where);
 }
