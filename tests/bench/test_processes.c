@@ -3,6 +3,8 @@
 #include "bench/bench.h"
 #include "bench/child.h"
 #include "bench/limit.h"
+#include "bench/mapped.h"
+#include "lib/isolate.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -109,6 +111,41 @@ Test(limit, reads_all_or_says_so)
 		}
 	}
 	close(file);
+}
+
+struct mapped_case {
+	int file;
+	enum bench_source source;
+	unsigned int workers, more;
+};
+
+static bool mapped_as_due(void *arg, char *why, size_t room)
+{
+	const struct mapped_case *c = arg;
+	const uint64_t frames = 3 * 1024 + 700;
+	struct bench_mapped m = { .mapped = 0 };
+	struct bench_feed feed = { -1, -1 };
+	int rc = bench_source_open(c->source, c->file, 0, &feed);
+
+	if (!rc)
+		rc = bench_mapped_run(feed.fd, BYTES + c->more, frames, c->workers, &m);
+	snprintf(why, room, "%s, %u workers, %u bytes more: %d, %llu pages mapped",
+		 bench_source_names[c->source], c->workers, c->more, rc,
+		 (unsigned long long)m.mapped);
+	bench_source_close(&feed);
+	return rc == (c->more ? -ENODATA : 0) && (c->more || m.mapped == frames);
+}
+
+Test(mapped, maps_every_frame_once_or_says_why_not)
+{
+	struct mapped_case c = { .file = make_file() };
+	char why[ISOLATE_WHY];
+
+	for (c.source = 0; c.source < SOURCE_COUNT; c.source++)
+		for (c.workers = 1; c.workers <= 3; c.workers++)
+			for (c.more = 0; c.more < 2; c.more++)
+				cr_assert(isolated(mapped_as_due, &c, why), "%s", why);
+	close(c.file);
 }
 
 static void shell(const char *script, struct bench_job *job, struct bench_outcome *o)

@@ -25,7 +25,7 @@ struct bench_stream {
 	uint64_t populated;    /* frames that the guest must have; 0: not known yet */
 };
 
-enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_LIMIT, BENCH_WHO_COUNT };
+enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_MAPPED, BENCH_LIMIT, BENCH_WHO_COUNT };
 extern const char *const bench_who_names[BENCH_WHO_COUNT];
 
 enum bench_section { BENCH_MAIN, BENCH_WORKERS, BENCH_SCALE, BENCH_SECTION_COUNT };
@@ -58,7 +58,7 @@ struct bench_run {
 	double mapped;	      /* pages */
 	uint64_t populated;   /* frames the guest has; 0: not known */
 	uint64_t whole_2m;    /* entries of 2M (a 1G one counts 512) */
-	unsigned int workers; /* ours: as it was; limit: threads */
+	unsigned int workers; /* ours: as it was; mapped: processes; limit: threads */
 	char how[48];	      /* ours: "process, io_uring, indexed" */
 };
 
@@ -66,7 +66,7 @@ struct bench_cell {
 	enum bench_section section;
 	enum bench_who who;
 	enum bench_source source;
-	unsigned int workers; /* asked for; ours: 0 lets it choose; limit: threads */
+	unsigned int workers; /* asked for; ours: 0 lets it choose; mapped, limit: how many */
 	struct bench_stream *stream;
 	struct bench_run *runs; /* options.runs of them */
 	unsigned int done;
@@ -126,7 +126,10 @@ struct bench_summary bench_summarise(const struct bench_cell *cell);
 /* By how much a is faster than b: statistics of the ratios of their rates, round by round. */
 struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_cell *b);
 
-/* The cell of the main section: for the limit the one with the best median. NULL: none has runs. */
+/* No restorer: a bound that restores are held against, tried with 1..cores workers. */
+bool bench_is_bound(enum bench_who who);
+
+/* The cell of the main section: for a bound the one with the best median. NULL: none has runs. */
 const struct bench_cell *bench_find(const struct bench *b, enum bench_who who,
 				    enum bench_source source);
 /* Likewise in the scale section. */

@@ -3,6 +3,7 @@
 #include "bench/bench.h"
 #include "bench/child.h"
 #include "bench/limit.h"
+#include "bench/mapped.h"
 
 #include "host/model.h"
 
@@ -15,7 +16,12 @@
 #define SAMPLES 256u
 #define MAX_PAGES_LEAST ((uint64_t)1 << 26)
 
-const char *const bench_who_names[BENCH_WHO_COUNT] = { "ours", "stock", "limit" };
+const char *const bench_who_names[BENCH_WHO_COUNT] = { "ours", "stock", "mapped", "limit" };
+
+bool bench_is_bound(enum bench_who who)
+{
+	return who == BENCH_MAPPED || who == BENCH_LIMIT;
+}
 
 struct attempt {
 	const struct bench *b;
@@ -27,23 +33,37 @@ struct attempt {
 	char *env[3];
 };
 
-struct limit_arg {
-	uint64_t bytes;
-	unsigned int threads;
+struct bound_arg {
+	uint64_t bytes, frames;
+	unsigned int workers;
 };
 
-static int limit_body(void *arg, FILE *out)
+static int tell_bound(FILE *out, int rc, double seconds, bool huge)
 {
-	const struct limit_arg *l = arg;
-	struct bench_limit r;
-	int rc = bench_limit_run(0, l->bytes, l->threads, &r);
-
 	if (rc)
 		fprintf(stderr, "%s\n", strerror(-rc));
 	else
-		fprintf(out, "{\"seconds\": %.9f, \"huge\": %s}\n", r.seconds,
-			r.huge ? "true" : "false");
+		fprintf(out, "{\"seconds\": %.9f, \"huge\": %s}\n", seconds,
+			huge ? "true" : "false");
 	return rc ? 1 : 0;
+}
+
+static int limit_body(void *arg, FILE *out)
+{
+	const struct bound_arg *l = arg;
+	struct bench_limit r;
+	int rc = bench_limit_run(0, l->bytes, l->workers, &r);
+
+	return tell_bound(out, rc, r.seconds, r.huge);
+}
+
+static int mapped_body(void *arg, FILE *out)
+{
+	const struct bound_arg *l = arg;
+	struct bench_mapped r;
+	int rc = bench_mapped_run(0, l->bytes, l->frames, l->workers, &r);
+
+	return tell_bound(out, rc, r.seconds, r.huge);
 }
 
 static int generate_body(int fd, void *arg)
@@ -164,7 +184,7 @@ int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 		rc = 0;
 		if (who == BENCH_OURS)
 			parse_ours(j, run);
-		else if (who == BENCH_LIMIT)
+		else if (bench_is_bound(who))
 			snprintf(run->how, sizeof(run->how), "%s",
 				 json_is_true(json_object_get(j, "huge")) ? "huge pages"
 									  : "small pages");
@@ -258,11 +278,13 @@ static void explain(const struct bench_outcome *o, char *text, size_t size)
 static int execute(struct attempt *a, int fd, struct bench_timeline *tl, struct bench_run *run,
 		   char *text, size_t size)
 {
-	struct limit_arg limit = { a->cell->stream->bytes, a->cell->workers };
+	const struct bench_stream *s = a->cell->stream;
+	struct bound_arg bound = { s->bytes, s->populated ? s->populated : s->bytes >> 12,
+				   a->cell->workers };
 	struct bench_job job = {
 		.argv = a->args[0] ? a->args : NULL,
-		.body = limit_body,
-		.arg = &limit,
+		.body = a->cell->who == BENCH_MAPPED ? mapped_body : limit_body,
+		.arg = &bound,
 		.env = a->env,
 		.in = fd,
 		.timeout = a->b->opt.timeout,
@@ -311,7 +333,7 @@ int bench_contend(const struct bench *b, const struct bench_cell *cell, struct b
 
 	memset(run, 0, sizeof(*run));
 	run->workers = cell->workers;
-	if (cell->who != BENCH_LIMIT && b->preload && !cell->stream->types_only)
+	if (!bench_is_bound(cell->who) && b->preload && !cell->stream->types_only)
 		rc = share_model(&a);
 	if (cell->who == BENCH_OURS)
 		ours_args(&a);
@@ -330,7 +352,7 @@ int bench_contend(const struct bench *b, const struct bench_cell *cell, struct b
 	}
 	if (!rc && a.model)
 		count(a.model, run, &st);
-	if (!rc && cell->who != BENCH_LIMIT)
+	if (!rc && !bench_is_bound(cell->who))
 		rc = check_guest(&a, run, &st, text, size);
 out:
 	xr_model_destroy(&a.model);

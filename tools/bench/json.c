@@ -158,6 +158,7 @@ static json_t *ratios_json(const struct bench *b)
 		json_t *j = json_object();
 
 		add_ratio(j, "ours_to_stock", ours, bench_find(b, BENCH_STOCK, s));
+		add_ratio(j, "ours_to_mapped", ours, bench_find(b, BENCH_MAPPED, s));
 		add_ratio(j, "ours_to_limit", ours, limit);
 		if (limit)
 			set(j, "limit_threads", count(limit->workers));

@@ -14,7 +14,7 @@
 static const char usage[] =
 	"usage: xenrestore bench [options]\n"
 	"\n"
-	"Measure restores: ours, the installed libxenguest's and the machine's limit, in turn, on the\n"
+	"Measure restores: ours, the installed libxenguest's and two bounds of the machine, in turn, on the\n"
 	"same stream and the same model of Xen.\n"
 	"\n"
 	"The stream\n"
@@ -30,7 +30,7 @@ static const char usage[] =
 	"What is run\n"
 	"  -n, --runs N           of each (5)\n"
 	"      --sources LIST     of file,pipe,unix,tcp (all)\n"
-	"      --contenders LIST  of ours,stock,limit (all)\n"
+	"      --contenders LIST  of ours,stock,mapped,limit (all)\n"
 	"      --workers LIST     run ours also with so many copy workers, e.g. 1,2,4\n"
 	"      --scale LIST       also guests of these sizes, e.g. 256M,1G,4G\n"
 	"      --scale-types LIST also guests without contents, e.g. 64G,1T,12T\n"

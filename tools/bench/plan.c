@@ -56,7 +56,7 @@ static int add(struct bench *b, struct bench_cell cell)
 	return 0;
 }
 
-static int add_limits(struct bench *b, struct bench_cell cell)
+static int add_bounds(struct bench *b, struct bench_cell cell)
 {
 	const unsigned int most =
 		b->machine.cores < LIMIT_THREADS_MAX ? b->machine.cores : LIMIT_THREADS_MAX;
@@ -78,7 +78,7 @@ static int add_contenders(struct bench *b, struct bench_cell cell)
 		if (!wanted(b, who))
 			continue;
 		cell.who = who;
-		rc = who == BENCH_LIMIT ? add_limits(b, cell) : add(b, cell);
+		rc = bench_is_bound(who) ? add_bounds(b, cell) : add(b, cell);
 	}
 	return rc;
 }
@@ -127,7 +127,7 @@ int bench_plan(struct bench *b)
 {
 	const struct bench_options *o = &b->opt;
 	const unsigned int streams = 1 + o->scale.n + o->scale_types.n;
-	const unsigned int per_stream = SOURCE_COUNT * (2 + 6) + SOURCE_COUNT * BENCH_LIST_MAX;
+	const unsigned int per_stream = SOURCE_COUNT * (2 + 2 * 7) + SOURCE_COUNT * BENCH_LIST_MAX;
 	int rc;
 
 	b->streams = calloc(streams, sizeof(*b->streams));

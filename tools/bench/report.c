@@ -79,7 +79,10 @@ static void print_rates(FILE *to, const struct bench *b)
 				print_failed(to, b, w, s);
 		}
 	}
-	fprintf(to, "  n: workers of ours, threads of the limit (the best number of them)\n");
+	fprintf(to,
+		"  n: workers of ours; of the bounds, the best number of them\n"
+		"  mapped: every frame is populated, mapped as foreign memory and written, once\n"
+		"  limit: the bytes are moved into memory in the largest pages\n");
 }
 
 static void print_ratio(FILE *to, const struct bench_cell *a, const struct bench_cell *b)
@@ -101,16 +104,18 @@ static void print_ratios(FILE *to, const struct bench *b)
 	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
 		const struct bench_cell *ours = bench_find(b, BENCH_OURS, s),
 					*stock = bench_find(b, BENCH_STOCK, s),
+					*mapped = bench_find(b, BENCH_MAPPED, s),
 					*limit = bench_find(b, BENCH_LIMIT, s);
 
-		if (!ours || (!stock && !limit))
+		if (!ours || (!stock && !mapped && !limit))
 			continue;
 		if (!any)
-			fprintf(to, "\nratios    ours : stock            ours : limit"
-				    "            (of the rates, round by round)\n");
+			fprintf(to, "\nratios    ours : stock            ours : mapped           "
+				    "ours : limit    (of the rates, by round)\n");
 		any = true;
 		fprintf(to, "  %-6s", bench_source_names[s]);
 		print_ratio(to, ours, stock);
+		print_ratio(to, ours, mapped);
 		print_ratio(to, ours, limit);
 		fputc('\n', to);
 	}

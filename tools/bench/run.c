@@ -36,7 +36,7 @@ static void label(const struct bench_cell *c, char *text, size_t size)
 	if (c->workers)
 		snprintf(workers, sizeof(workers), " %u %s", c->workers,
 			 c->who == BENCH_LIMIT ? "threads" : "workers");
-	snprintf(text, size, "%-5s %-4s %8.2f GiB%s%s", bench_who_names[c->who],
+	snprintf(text, size, "%-6s %-4s %8.2f GiB%s%s", bench_who_names[c->who],
 		 bench_source_names[c->source],
 		 (double)(c->stream->generated ? c->stream->gen.size_bytes : c->stream->bytes) /
 			 (1u << 30),

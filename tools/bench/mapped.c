@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/mapped.h"
+
+#include "base/clock.h"
+#include "base/event.h"
+#include "host/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WINDOW 1024u
+#define WINDOW_BYTES ((size_t)WINDOW * XR_PAGE_SIZE)
+#define EXTENTS 16u /* a call */
+#define REGION ((uint64_t)1 << XR_ORDER_2M)
+#define WORKERS_MAX 64u
+
+struct job {
+	struct xr_event progress;
+	uint64_t made; /* frames [0, made) are backed */
+	uint64_t next; /* the next window to be claimed */
+	int error;
+	bool file;
+	int fd;
+	uint64_t bytes, frames;
+	struct xr_host *host;
+};
+
+static void fail(struct job *j, int error)
+{
+	int none = 0;
+
+	__atomic_compare_exchange_n(&j->error, &none, error, false, __ATOMIC_RELAXED,
+				    __ATOMIC_RELAXED);
+	xr_event_signal(&j->progress);
+}
+
+static bool wait_made(struct job *j, uint64_t upto)
+{
+	for (;;) {
+		uint32_t seen = xr_event_value(&j->progress);
+
+		if (__atomic_load_n(&j->error, __ATOMIC_RELAXED))
+			return false;
+		if (__atomic_load_n(&j->made, __ATOMIC_ACQUIRE) >= upto)
+			return true;
+		xr_event_wait(&j->progress, seen, 1000);
+	}
+}
+
+static int fill(const struct job *j, unsigned char *to, size_t bytes, uint64_t at,
+		const unsigned char *from)
+{
+	if (!j->file) {
+		memcpy(to, from, bytes);
+		return 0;
+	}
+	while (bytes) {
+		/* A stream with many holes is smaller than its guest: read the same again. */
+		uint64_t left = j->bytes - at % j->bytes;
+		ssize_t n = pread(j->fd, to, bytes < left ? bytes : left, (off_t)(at % j->bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENODATA;
+		to += n;
+		at += (uint64_t)n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_window(struct job *j, struct xr_mapper *m, uint64_t first,
+			const unsigned char *from)
+{
+	uint64_t gfns[WINDOW] = { 0 };
+	int err[WINDOW];
+	size_t n = j->frames - first < WINDOW ? j->frames - first : WINDOW;
+	void *at;
+
+	for (size_t i = 0; i < n; i++)
+		gfns[i] = first + i;
+	at = m->ops->map(m, n, gfns, err);
+	if (!at)
+		return -errno;
+	for (size_t i = 0; i < n; i++)
+		if (err[i])
+			return err[i];
+	return fill(j, at, n * XR_PAGE_SIZE, first << XR_PAGE_SHIFT, from);
+}
+
+/* Mappings are left to the end of the process, the cheapest way to be rid of them. */
+static int work(struct job *j)
+{
+	unsigned char *from = malloc(WINDOW_BYTES);
+	struct xr_mapper *m = NULL;
+	int rc = from ? j->host->ops->mapper_open(j->host, &m) : -ENOMEM;
+
+	if (!rc)
+		memset(from, 0x5a, WINDOW_BYTES);
+	while (!rc) {
+		uint64_t first = __atomic_fetch_add(&j->next, WINDOW, __ATOMIC_RELAXED);
+		uint64_t end = first + WINDOW < j->frames ? first + WINDOW : j->frames;
+
+		if (first >= j->frames || !wait_made(j, end))
+			break;
+		rc = write_window(j, m, first, from);
+	}
+	free(from);
+	return rc;
+}
+
+static int drain(struct job *j)
+{
+	unsigned char *to = malloc(WINDOW_BYTES);
+	uint64_t got = 0;
+	int rc = to ? 0 : -ENOMEM;
+
+	fcntl(j->fd, F_SETPIPE_SZ, 1 << 20);
+	while (!rc && got < j->bytes) {
+		ssize_t n = read(j->fd, to, WINDOW_BYTES);
+
+		if (n > 0)
+			got += (uint64_t)n;
+		else if (n == 0 || errno != EINTR)
+			rc = n ? -errno : -ENODATA;
+	}
+	free(to);
+	return rc;
+}
+
+static pid_t start(struct job *j, int (*body)(struct job *j))
+{
+	const pid_t parent = getpid();
+	pid_t pid = fork();
+	int rc;
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	rc = body(j);
+	if (rc)
+		fail(j, rc);
+	_exit(rc ? 1 : 0);
+}
+
+static int populate(struct job *j)
+{
+	uint64_t gfns[EXTENTS];
+
+	for (uint64_t at = 0; at < j->frames;) {
+		size_t n = 0;
+
+		while (n < EXTENTS && at + n * REGION < j->frames) {
+			gfns[n] = at + n * REGION;
+			n++;
+		}
+		if (j->host->ops->populate(j->host, XR_ORDER_2M, n, gfns) != (long)n)
+			return -ENOMEM;
+		at += n * REGION;
+		__atomic_store_n(&j->made, at, __ATOMIC_RELEASE);
+		xr_event_signal(&j->progress);
+	}
+	return 0;
+}
+
+static void run(struct job *j, unsigned int workers)
+{
+	pid_t pid[WORKERS_MAX + 1];
+	unsigned int n = 0, want = workers + !j->file;
+	int status, rc = 0;
+
+	for (; n < want; n++) {
+		pid[n] = start(j, n < workers ? work : drain);
+		if (pid[n] < 0) {
+			rc = -errno;
+			break;
+		}
+	}
+	if (!rc)
+		rc = populate(j);
+	if (rc)
+		fail(j, rc);
+	while (n) {
+		while (waitpid(pid[--n], &status, 0) < 0 && errno == EINTR)
+			;
+		if (!WIFEXITED(status))
+			fail(j, -ECHILD);
+	}
+}
+
+int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
+		     struct bench_mapped *out)
+{
+	struct job *j =
+		mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct xr_model_settings set;
+	struct xr_model *model = NULL;
+	struct xr_host *host = NULL;
+	struct xr_model_stats stats;
+	struct stat st;
+	uint64_t begun;
+	int rc;
+
+	if (j == MAP_FAILED)
+		return -errno;
+	xr_model_settings_default(&set);
+	set.max_pages = frames + REGION;
+	rc = xr_model_create(&model, &set);
+	if (!rc)
+		rc = xr_host_model_open(&host, model);
+	if (rc)
+		goto out;
+	xr_event_init(&j->progress);
+	j->file = !fstat(fd, &st) && S_ISREG(st.st_mode);
+	j->fd = fd;
+	j->bytes = bytes;
+	j->frames = frames;
+	j->host = host;
+	begun = xr_now();
+	run(j, workers < WORKERS_MAX ? workers : WORKERS_MAX);
+	out->seconds = (double)(xr_now() - begun) / 1e9;
+	xr_model_stats(model, &stats);
+	out->mapped = stats.pages_mapped;
+	out->huge = xr_model_has_huge_pages(model);
+	rc = j->error;
+out:
+	if (host)
+		host->ops->close(host);
+	xr_model_destroy(&model);
+	munmap(j, sizeof(*j));
+	return rc;
+}
