@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a restore costs in things that don't vary from run to run: hypercalls, mapped pages, copies
+ * of each page, system calls for each record. A change that makes one of them dearer fails here;
+ * seconds are the bench's.
+ */
+#include "cost/syscalls.h"
+#include "generate/generate.h"
+#include "host/model.h"
+#include "lib/sanitizer.h"
+#include "xenrestore.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FULL_PIPE (1u << 20)
+#define STOCK_EXTENTS_TO_OUR_CALLS 50u
+
+struct price {
+	struct xr_gen_options gen;
+	struct xr_gen_summary sum;
+	int stream; /* the whole of it */
+	bool pipe;
+	struct xr_settings set;
+	struct xr_result res;
+	struct xr_model_stats stats;
+};
+
+static void make_stream(struct price *p)
+{
+	p->stream = memfd_create("stream", MFD_CLOEXEC);
+	cr_assert(p->stream >= 0);
+	cr_assert_eq(xr_generate(p->stream, &p->gen, &p->sum), 0);
+}
+
+static int read_fully(int fd, void *to, size_t n)
+{
+	for (size_t got = 0; got < n;) {
+		ssize_t r = read(fd, (char *)to + got, n - got);
+
+		if (r <= 0)
+			return -1;
+		got += (size_t)r;
+	}
+	return 0;
+}
+
+static int write_fully(int fd, const void *from, size_t n)
+{
+	for (size_t put = 0; put < n;) {
+		ssize_t w = write(fd, (const char *)from + put, n - put);
+
+		if (w <= 0)
+			return -1;
+		put += (size_t)w;
+	}
+	return 0;
+}
+
+/* A child that sends the stream through a pipe. Returns the end to read from. */
+static int send_stream(const struct price *p)
+{
+	static char piece[1 << 20];
+	int end[2];
+	uint64_t left = p->sum.bytes;
+
+	if (pipe2(end, O_CLOEXEC))
+		return -1;
+	if (fork() == 0) {
+		close(end[0]);
+		lseek(p->stream, 0, SEEK_SET);
+		while (left) {
+			size_t n = left < sizeof(piece) ? left : sizeof(piece);
+
+			if (read_fully(p->stream, piece, n) || write_fully(end[1], piece, n))
+				_exit(1);
+			left -= n;
+		}
+		_exit(0);
+	}
+	close(end[1]);
+	return end[0];
+}
+
+/* All of a small stream in the pipe before the reader begins: what it reads at once is its choice.
+ */
+static int full_pipe(const struct price *p)
+{
+	static char all[FULL_PIPE];
+	int end[2];
+
+	if (pipe2(end, O_CLOEXEC))
+		return -1;
+	lseek(p->stream, 0, SEEK_SET);
+	if (fcntl(end[1], F_SETPIPE_SZ, FULL_PIPE) < 0 ||
+	    read_fully(p->stream, all, p->sum.bytes) || write_fully(end[1], all, p->sum.bytes))
+		return -1;
+	close(end[1]);
+	return end[0];
+}
+
+static bool restore(void *arg, char *why, size_t room)
+{
+	struct price *p = arg;
+	struct xr_restore *r = NULL;
+	struct xr_model_settings ms;
+	struct xr_error err;
+	int rc;
+
+	xr_model_settings_default(&ms);
+	ms.no_huge = true;
+	rc = xr_model_create(&p->set.model, &ms);
+	if (p->pipe && p->sum.bytes <= FULL_PIPE)
+		p->set.fd = full_pipe(p);
+	else
+		p->set.fd = p->pipe ? send_stream(p) : p->stream;
+	lseek(p->stream, 0, SEEK_SET);
+	if (!rc)
+		rc = xr_open(&r, &p->set, &err);
+	if (!rc)
+		rc = xr_run(r, &p->res, &err);
+	if (rc)
+		snprintf(why, room, "restore failed: %s", err.text);
+	xr_close(&r);
+	xr_model_stats(p->set.model, &p->stats);
+	xr_model_destroy(&p->set.model);
+	return !rc;
+}
+
+static bool at_most(const char *what, uint64_t is, uint64_t most, char *why, size_t room)
+{
+	if (is > most)
+		snprintf(why, room, "%s: %llu, at most %llu are due", what, (unsigned long long)is,
+			 (unsigned long long)most);
+	return is <= most;
+}
+
+/* Windows are made of 1024 frames where holes and records allow; each record may begin a new one.
+ */
+static uint64_t windows(const struct price *p, uint64_t pages)
+{
+	return pages / 1024 + 2 * p->sum.records;
+}
+
+static bool fair(void *arg, char *why, size_t room)
+{
+	struct price *p = arg;
+	const uint64_t ahead = (uint64_t)p->set.ahead_mib << 8;
+	const uint64_t holes = xr_gen_pfns(&p->gen) - p->sum.populated;
+	uint64_t written, calls;
+
+	if (!restore(p, why, room))
+		return false;
+	written = p->pipe ? p->sum.pages : p->sum.populated;
+	calls = p->res.populate_calls + p->res.release_calls;
+	return at_most("contents written", p->res.pages_written, written, why, room) &&
+	       at_most("pages mapped", p->stats.pages_mapped, written + 2 * XR_GEN_SPECIAL, why,
+		       room) &&
+	       at_most("map calls", p->res.map_calls, windows(p, written), why, room) &&
+	       at_most("unmap calls", p->res.unmap_calls,
+		       p->res.worker_kind == XR_WORKER_PROCESS ? 2 * XR_GEN_SPECIAL
+							       : p->res.map_calls,
+		       why, room) &&
+	       at_most("hypercalls for memory", calls,
+		       p->sum.populated / STOCK_EXTENTS_TO_OUR_CALLS, why, room) &&
+	       at_most("pages released", p->res.pages_released, p->pipe ? holes + ahead : 0, why,
+		       room) &&
+	       at_most("pages ever owned", p->stats.peak_pages,
+		       p->sum.populated + (p->pipe ? ahead : 0), why, room) &&
+	       at_most("other calls", p->res.other_calls, 20, why, room);
+}
+
+static struct price usual(void)
+{
+	struct price p = { .stream = -1 };
+
+	xr_gen_options_default(&p.gen);
+	p.gen.size_bytes = 96ull << 20;
+	p.gen.holes_permille = 50;
+	p.gen.hole_run = 512;
+	p.gen.passes = 3;
+	p.gen.dirty_permille = 50;
+	p.gen.compact = true;
+	xr_settings_default(&p.set);
+	p.set.host = XR_HOST_MODEL;
+	p.set.workers = 2;
+	make_stream(&p);
+	return p;
+}
+
+Test(cost, of_the_guest)
+{
+	struct price p = usual();
+	char why[ISOLATE_WHY];
+
+	for (unsigned int c = 0; c < 4; c++) {
+		p.pipe = c & 1;
+		p.set.worker_kind = c & 2 || NO_PROCESSES ? XR_WORKER_THREAD : XR_WORKER_PROCESS;
+		cr_assert(isolated(fair, &p, why), "%s, worker %s: %s", p.pipe ? "pipe" : "file",
+			  c & 2 ? "threads" : "processes", why);
+	}
+	close(p.stream);
+}
+
+/* Holes strewn page by page leave no large page; calls must not follow their number. */
+Test(cost, of_scattered_holes)
+{
+	struct price p = usual();
+	char why[ISOLATE_WHY];
+
+	close(p.stream);
+	p.gen.hole_run = 1;
+	make_stream(&p);
+	p.set.worker_kind = XR_WORKER_THREAD;
+	for (unsigned int c = 0; c < 2; c++) {
+		p.pipe = c;
+		cr_assert(isolated(fair, &p, why), "%s: %s", p.pipe ? "pipe" : "file", why);
+	}
+	close(p.stream);
+}
+
+static uint64_t reads_of(const struct syscalls *s)
+{
+	return s->n[SYS_read] + s->n[SYS_readv] + s->n[SYS_pread64] + s->n[SYS_preadv] +
+	       s->n[SYS_preadv2] + s->n[SYS_io_uring_enter];
+}
+
+static bool tell(const struct syscalls *s, uint64_t most, char *why)
+{
+	return at_most("reads", reads_of(s), most, why, ISOLATE_WHY);
+}
+
+/*
+ * A file: heads and pfn lists are read for the index and again for the records, contents once, a
+ * stretch of a window by one read. Every page that a later pass replaces cuts a stretch in two.
+ */
+Test(cost, system_calls_of_a_file)
+{
+	struct price p = usual();
+	struct syscalls count;
+	char why[ISOLATE_WHY];
+
+	p.set.worker_kind = XR_WORKER_THREAD;
+	for (unsigned int i = 0; i < 2; i++) {
+		p.set.io = i ? XR_IO_PLAIN : XR_IO_AUTO;
+		cr_assert(syscalls_of(restore, &p, &count, why), "%s", why);
+		cr_assert(tell(&count, p.sum.pages - p.sum.populated + 4 * p.sum.records, why),
+			  "io %u: %s", p.set.io, why);
+	}
+	close(p.stream);
+}
+
+/* A pipe: the body of a record with the head of the next, in parts only where a buffer ends. */
+Test(cost, system_calls_of_a_pipe)
+{
+	struct price p = { .stream = -1, .pipe = true };
+	struct syscalls count;
+	char why[ISOLATE_WHY];
+
+	xr_gen_options_default(&p.gen);
+	p.gen.size_bytes = 180 * 4096;
+	p.gen.batch = 30;
+	p.gen.compact = true;
+	make_stream(&p);
+	xr_settings_default(&p.set);
+	p.set.host = XR_HOST_MODEL;
+	p.set.workers = 1;
+	p.set.worker_kind = XR_WORKER_THREAD;
+	for (unsigned int i = 0; i < 2; i++) {
+		p.set.io = i ? XR_IO_PLAIN : XR_IO_AUTO;
+		cr_assert(syscalls_of(restore, &p, &count, why), "%s", why);
+		cr_assert(tell(&count, 2 * p.sum.records + 8, why), "io %u: %s", p.set.io, why);
+	}
+	close(p.stream);
+}
