@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -294,6 +295,7 @@ void *xr_stage_run(void *stream)
 	struct xr_stream *s = stream;
 	int rc;
 
+	pthread_setname_np(pthread_self(), "xr-stream");
 	s->last_pfn = XR_NO_PFN;
 	s->pass = 1;
 	rc = s->index ? run_indexed(s) : run_in_order(s);
