@@ -10,8 +10,8 @@
 
 #define DEPTH 3u
 
-const char *const bench_lane_names[LANE_COUNT] = { "stream", "populate", "copy",
-						   "engine", "io_uring", "other" };
+const char *const bench_lane_names[LANE_COUNT] = { "stream", "populate", "copy", "io_uring",
+						   "other" };
 
 void bench_timeline_begin(struct bench_timeline *t)
 {
@@ -44,7 +44,6 @@ static enum bench_lane lane_of(const char *name, bool first)
 		enum bench_lane lane;
 	} lanes[] = {
 		{ "xr-stream", LANE_STREAM },
-		{ "xr-populate", LANE_POPULATE },
 		{ "xr-copy", LANE_COPY },
 		{ "iou-", LANE_URING },
 	};
@@ -52,7 +51,7 @@ static enum bench_lane lane_of(const char *name, bool first)
 	for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++)
 		if (!strncmp(name, lanes[i].prefix, strlen(lanes[i].prefix)))
 			return lanes[i].lane;
-	return first ? LANE_ENGINE : LANE_OTHER;
+	return first ? LANE_POPULATE : LANE_OTHER;
 }
 
 /* The CPU time since the last look; a thread not seen before began after it. */

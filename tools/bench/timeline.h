@@ -2,7 +2,8 @@
 /*
  * What the threads of a restore do over time, seen from outside: the CPU time that each thread of
  * the process and of its workers got between two looks, added up by stage. A thread belongs to a
- * stage by its name (xr-stream, xr-populate, xr-copy...); the first thread is the engine.
+ * stage by its name (xr-stream, xr-copy...); the first thread populates, and does what little is
+ * not a page.
  */
 #ifndef XR_BENCH_TIMELINE_H
 #define XR_BENCH_TIMELINE_H
@@ -15,7 +16,6 @@ enum bench_lane {
 	LANE_STREAM,
 	LANE_POPULATE,
 	LANE_COPY,
-	LANE_ENGINE,
 	LANE_URING, /* the kernel's threads of an io_uring */
 	LANE_OTHER,
 	LANE_COUNT,
