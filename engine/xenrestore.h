@@ -37,7 +37,7 @@ struct xr_restore;
 #define XR_NO_RECORD (~(uint64_t)0)
 #define XR_NO_TYPE (~(uint32_t)0)
 
-/* Where an error arose. XR_STAGE_HOST means that Xen (or its model) refused something. */
+/* Where an error arose. */
 enum xr_stage {
 	XR_STAGE_NONE,
 	XR_STAGE_SETUP,	   /* settings, resources, worker start */
@@ -52,6 +52,7 @@ enum xr_stage {
  *   -EBADMSG   the stream breaks the format (stage STREAM) or contradicts itself
  *   -ENODATA   the stream ends too early
  *   -EOPNOTSUPP the stream is valid but of a kind this version cannot restore
+ *   -E2BIG     the domain's limit leaves no room for the guest
  *   -ECANCELED xr_cancel() was called
  *   others     what the kernel or Xen said
  * `host_failed` tells a failing host (Xen, memory, a worker that died) from a bad stream.
