@@ -141,6 +141,10 @@ Test(cli, failures_have_codes_and_one_line)
 	expect_failure(&o, 1, "stream");
 	o = sh("$P restore /dev/null");
 	expect_failure(&o, 1, "stream");
+	o = sh("$P restore - <&-");
+	expect_failure(&o, 1, "Bad file descriptor");
+	o = sh("$P restore $S >&-");
+	expect_failure(&o, 3, "summary");
 	o = sh("$P restore $D/none");
 	expect_failure(&o, 2, "No such file");
 	o = sh("$P restore --policy best $S");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A stream that ends too early, wherever: the error names the record that is cut, within what is
  * there. */
+#include "lib/sanitizer.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
@@ -65,6 +66,8 @@ static bool interesting(const struct cut *c, size_t n)
 
 	if (!c->end)
 		return n % 7 == 0;
+	if (SANITIZED && n % 4)
+		return false;
 	if (c->type != XR_EMIT_PAGE_DATA)
 		return head < 16 || tail < 4 || n % 3 == 0;
 	return head < 30 || tail < 10 || (head < 400 && n % 5 == 0) || head % 4093 == 0;
