@@ -12,8 +12,10 @@
 static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_t index,
 		     uint64_t value, struct xr_error *err)
 {
-	int rc;
+	int rc = xr_pulse(r, err);
 
+	if (rc)
+		return rc;
 	r->other_calls++;
 	rc = r->host->ops->set_param(r->host, index, value);
 	if (!rc)
@@ -94,6 +96,9 @@ static int load_context(struct xr_restore *r, struct xr_error *err)
 	struct xr_guest *g = &r->guest;
 	int rc;
 
+	rc = xr_pulse(r, err);
+	if (rc)
+		return rc;
 	if (!g->context)
 		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
 			       "the stream has no HVM_CONTEXT record: the guest's CPUs and devices "
@@ -131,8 +136,8 @@ static int hvm_complete(struct xr_restore *r, struct xr_error *err)
 	if (!rc)
 		rc = load_context(r, err);
 	if (!rc)
-		rc = seed_grants(r, err);
-	return rc;
+		rc = xr_pulse(r, err);
+	return rc ? rc : seed_grants(r, err);
 }
 
 const struct xr_guest_ops xr_guest_hvm = { .control = hvm_control, .complete = hvm_complete };

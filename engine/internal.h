@@ -65,6 +65,9 @@ void xr_log(const struct xr_restore *r, xentoollog_level level, const char *fmt,
 /* Move items from the stream through populate to copy until END. */
 int xr_pump(struct xr_restore *r, struct xr_error *err);
 
+/* Between two steps: the first error of a worker, -ECANCELED, or 0; and tell of the progress. */
+int xr_pulse(struct xr_restore *r, struct xr_error *err);
+
 /* -ECANCELED with an error, or 0. */
 int xr_check_cancel(struct xr_restore *r, struct xr_error *err);
 

@@ -75,8 +75,7 @@ static void report_progress(struct xr_restore *r)
 	cb->progress(&pr, r->set.opaque);
 }
 
-/* Between two items, and while waiting for one. */
-static int pulse(struct xr_restore *r, struct xr_error *err)
+int xr_pulse(struct xr_restore *r, struct xr_error *err)
 {
 	int rc = xr_check_cancel(r, err);
 
@@ -107,7 +106,7 @@ static int fill(struct pump *p, struct xr_error *err)
 
 	take_ready(p);
 	while (!p->used) {
-		rc = pulse(r, err);
+		rc = xr_pulse(r, err);
 		if (rc)
 			return rc;
 		/* Memory comes after static data, by the rule of the stream. */
@@ -128,25 +127,9 @@ static int make_room(struct xr_restore *r, struct xr_error *err)
 {
 	int rc = 1;
 
-	while (rc > 0 && !xr_copy_has_room(r->copy)) {
-		rc = pulse(r, err);
-		if (!rc)
-			rc = xr_physmap_ahead(r->pm, err);
-	}
+	while (rc > 0 && !xr_copy_has_room(r->copy))
+		rc = xr_physmap_ahead(r->pm, err);
 	return rc < 0 ? rc : 0;
-}
-
-/* With an index, frames without contents are backed when there is nothing else to do: now. */
-static int back_the_rest(struct xr_restore *r, struct xr_error *err)
-{
-	int rc = r->index ? 1 : 0;
-
-	while (rc > 0) {
-		rc = pulse(r, err);
-		if (!rc)
-			rc = xr_physmap_ahead(r->pm, err);
-	}
-	return rc;
 }
 
 static struct xr_entries entries_of(const struct xr_item *it)
@@ -318,19 +301,6 @@ static int handle(struct pump *p, struct xr_item *it, struct xr_error *err)
 	return it->error.code;
 }
 
-/* A worker's end or a cancellation shows as a stream error, too: name the cause, not the effect. */
-static int name_cause(struct xr_restore *r, int rc, struct xr_error *err)
-{
-	struct xr_error cause;
-
-	xr_error_clear(&cause);
-	if (xr_check_cancel(r, &cause) || xr_copy_check(r->copy, &cause)) {
-		*err = cause;
-		return cause.code;
-	}
-	return rc;
-}
-
 static void drop_queue(struct pump *p)
 {
 	while (p->used) {
@@ -371,12 +341,10 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 		rc = handle(&p, it, err);
 		xr_stream_release(r->stream, it);
 		if (!rc)
-			rc = pulse(r, err);
+			rc = xr_pulse(r, err);
 	}
 	drop_queue(&p);
 	if (rc > 0)
 		rc = check_index(r, err);
-	if (!rc)
-		rc = back_the_rest(r, err);
-	return rc ? name_cause(r, rc, err) : 0;
+	return rc;
 }

@@ -187,6 +187,11 @@ static int retire(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct 
 	return xr_copy_retire(r->copy, pfns, n, clear, err);
 }
 
+static int heed(void *ctx, struct xr_error *err)
+{
+	return xr_pulse(ctx, err);
+}
+
 static int open_physmap(struct xr_restore *r, struct xr_error *err)
 {
 	const struct xr_physmap_config pc = {
@@ -194,12 +199,26 @@ static int open_physmap(struct xr_restore *r, struct xr_error *err)
 		.max_order = r->set.max_order,
 		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
 		.retire = retire,
+		.heed = heed,
 		.ctx = r,
 	};
 	int rc = xr_physmap_open(&r->pm, r->host, &pc, err);
 
 	if (!rc && r->index)
 		xr_physmap_foresee(r->pm, r->index->want);
+	return rc;
+}
+
+/* A worker's end or a cancellation shows as a stream error, too: name the cause, not the effect. */
+static int name_cause(struct xr_restore *r, int rc, struct xr_error *err)
+{
+	struct xr_error cause;
+
+	xr_error_clear(&cause);
+	if (xr_check_cancel(r, &cause) || xr_copy_check(r->copy, &cause)) {
+		*err = cause;
+		return cause.code;
+	}
 	return rc;
 }
 
@@ -296,6 +315,8 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 	r->guest.store_gfn = XR_NO_PFN;
 	r->guest.console_gfn = XR_NO_PFN;
 	rc = run(r, err);
+	if (rc)
+		rc = name_cause(r, rc, err);
 	if (res)
 		fill_result(r, res);
 	xr_stream_close(&r->stream);

@@ -37,7 +37,7 @@ struct xr_restore;
 #define XR_NO_RECORD (~(uint64_t)0)
 #define XR_NO_TYPE (~(uint32_t)0)
 
-/* Where an error arose. XR_STAGE_HOST means that Xen (or its model) refused something. */
+/* Where an error arose. */
 enum xr_stage {
 	XR_STAGE_NONE,
 	XR_STAGE_SETUP,	   /* settings, resources, worker start */
@@ -52,6 +52,7 @@ enum xr_stage {
  *   -EBADMSG   the stream breaks the format (stage STREAM) or contradicts itself
  *   -ENODATA   the stream ends too early
  *   -EOPNOTSUPP the stream is valid but of a kind this version cannot restore
+ *   -E2BIG     the domain's limit leaves no room for the guest
  *   -ECANCELED xr_cancel() was called
  *   others     what the kernel or Xen said
  * `host_failed` tells a failing host (Xen, memory, a worker that died) from a bad stream.
@@ -125,8 +126,21 @@ struct xr_callbacks {
 	void *reserved[6];
 };
 
-/* Filled by xr_settings_default(), then changed by the caller. Nothing is kept by reference but
- * logger and opaque. Reserved fields stay zero. */
+/*
+ * Filled by xr_settings_default() with the values given first in each comment, then changed by the
+ * caller. Nothing is kept by reference but logger, model and opaque. Reserved fields stay zero.
+ *
+ * fd may be of any kind and blocking or not; that is not changed. A regular file is read from its
+ * present offset on, by position, its headers twice; it must not change meanwhile. A pipe may be
+ * given a larger buffer.
+ *
+ * policy and max_order decide only in what pages the guest lies, never which frames it has. With
+ * EXACT a regular file is planned from an index of all of it, so that 1G pages are exact, too; on a
+ * pipe a 1G page is only chosen where the records at hand show it whole, hence 2M by default.
+ *
+ * ahead_mib bounds memory that is allocated before the stream names it (EXACT, on a pipe); what
+ * proves wrong is given back.
+ */
 struct xr_settings {
 	int fd;			  /* the stream; -1. Stays the caller's, is never closed */
 	enum xr_layer layer;	  /* XR_LAYER_AUTO */
@@ -206,8 +220,13 @@ XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct 
  */
 XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err);
 
-/* Ask a running (or not yet running) restore to stop; xr_run() returns -ECANCELED in under 100 ms.
- * From any thread, and from signal handlers. */
+/*
+ * Ask a running (or not yet running) restore to stop. No call to the host that changes the guest is
+ * begun any more; xr_run() returns -ECANCELED when the one under way has returned and the workers
+ * have let go of their mappings, that is in under 100 ms. Where the very last call is under way, it
+ * returns 0: the guest is complete. From any thread, and from signal handlers, as long as the
+ * handle is not closed.
+ */
 XR_API void xr_cancel(struct xr_restore *r);
 
 /* Free everything and set *r to NULL. Not while xr_run() runs. */

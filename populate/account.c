@@ -77,12 +77,23 @@ static int too_many(struct xr_physmap *pm, const char *call, long done, size_t n
 			    "the host did %ld of %zu extents in one %s", done, n, call);
 }
 
+static int heed(struct xr_physmap *pm)
+{
+	return pm->cfg.heed ? pm->cfg.heed(pm->cfg.ctx, pm->err) : 0;
+}
+
 int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 	      struct xr_pfnset *set, size_t *done, int *why)
 {
-	uint64_t start = xr_now();
-	long ret = pm->host->ops->populate(pm->host, order, n, gfns);
+	uint64_t start;
+	long ret = heed(pm);
 
+	*done = 0;
+	*why = 0;
+	if (ret)
+		return (int)ret;
+	start = xr_now();
+	ret = pm->host->ops->populate(pm->host, order, n, gfns);
 	pm->stats.populate_ns += xr_now() - start;
 	pm->stats.populate_calls++;
 	*why = ret < 0 ? (int)ret : 0;
@@ -128,10 +139,14 @@ static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_
 int xr_pm_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 		  struct xr_pfnset *set)
 {
-	uint64_t start = xr_now();
-	long done = pm->host->ops->release(pm->host, order, n, gfns);
-	int ret;
+	uint64_t start;
+	long done;
+	int ret = heed(pm);
 
+	if (ret)
+		return ret;
+	start = xr_now();
+	done = pm->host->ops->release(pm->host, order, n, gfns);
 	pm->stats.release_ns += xr_now() - start;
 	pm->stats.release_calls++;
 	if (done > (long)n)

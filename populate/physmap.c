@@ -161,7 +161,7 @@ static int check_books(struct xr_physmap *pm)
 		bytes += xr_pfnset_bytes(sets[i]);
 	if (bytes <= most)
 		return 0;
-	return xr_fail(pm->err, -E2BIG, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
+	return xr_fail(pm->err, -EOPNOTSUPP, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
 		       "the stream strews %" PRIu64 " frames over so many places that the books "
 		       "about them take more than %zu MiB",
 		       xr_pfnset_count(p->populated), most >> 20);
@@ -302,14 +302,13 @@ static int check_total(struct xr_physmap *pm)
 
 int xr_physmap_finish(struct xr_physmap *pm, struct xr_error *err)
 {
-	int ret;
+	int ret = pm->plan.want ? 1 : 0;
 
+	while (ret > 0)
+		ret = xr_physmap_ahead(pm, err);
 	begin_call(pm, NULL, err);
-	while (pm->plan.want && (ret = xr_physmap_ahead(pm, err)) != 0)
-		if (ret < 0)
-			return ret;
-	begin_call(pm, NULL, err);
-	ret = end_first_pass(pm);
+	if (!ret)
+		ret = end_first_pass(pm);
 	if (!ret)
 		ret = xr_pm_drop(pm, pm->plan.due, XR_PFN_LIMIT);
 	if (!ret)

@@ -27,6 +27,13 @@ struct xr_physmap_config {
 	 * mapping of them and, if clear, zero them. Called before the release. 0 or an error.
 	 */
 	int (*retire)(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err);
+
+	/*
+	 * Go on? Called before each call that gives frames to the guest or takes them back, so that
+	 * one such call is the most that a cancel waits for. 0, or an error that ends all. May be
+	 * NULL.
+	 */
+	int (*heed)(void *ctx, struct xr_error *err);
 	void *ctx;
 };
 
@@ -81,8 +88,9 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err);
 /* Is this pfn RAM by what was applied so far? */
 bool xr_physmap_has(const struct xr_physmap *pm, uint64_t pfn);
 
-/* END: back what a foreseen set still lacks, release all that is speculative, and check that the
- * domain owns what it should (tot_pages as the host reports it; only a shortfall is an error). */
+/* END: back what a foreseen set still lacks (step by step, see heed), release all that is
+ * speculative, and check that the domain owns what it should (tot_pages as the host reports it;
+ * only a shortfall is an error). */
 int xr_physmap_finish(struct xr_physmap *pm, struct xr_error *err);
 
 /* The populated set, for results and tests. */

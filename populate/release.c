@@ -55,7 +55,7 @@ static int release_gone(struct xr_physmap *pm, struct xr_pfnset *set)
 /* Release what lies in whole regions of the set as such, and leave the rest. */
 static int drop_large(struct xr_physmap *pm, struct xr_pfnset *set, uint64_t end)
 {
-	uint64_t gfns[XR_BATCH_2M], pfn = 0;
+	uint64_t gfns[XR_RELEASE_2M], pfn = 0;
 	size_t n = 0;
 	int ret = 0;
 
@@ -63,7 +63,7 @@ static int drop_large(struct xr_physmap *pm, struct xr_pfnset *set, uint64_t end
 		if (pfn % XR_REGION_PFNS == 0 && unbroken(pm, pfn) &&
 		    xr_pfnset_fill(set, pfn, XR_ORDER_2M) == XR_FULL)
 			gfns[n++] = pfn;
-		if (n == XR_BATCH_2M) {
+		if (n == XR_RELEASE_2M) {
 			ret = xr_pm_release(pm, XR_ORDER_2M, gfns, n, set);
 			n = 0;
 		}

@@ -15,7 +15,8 @@ static uint64_t ahead_of(const struct xr_frame *f)
 
 static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, const char *what)
 {
-	const uint64_t where = f->rd.failed_at;
+	/* What is skipped in a file is not read: this may be behind its end. */
+	const uint64_t where = f->rd.failed_at < f->rd.size ? f->rd.failed_at : f->rd.size;
 
 	if (code == -ECANCELED)
 		return xr_fail(f->err, code, XR_STAGE_STREAM, at, XR_NO_PFN,
@@ -36,7 +37,8 @@ int xr_frame_bad(struct xr_frame *f, const char *text)
 
 static int step_layers(struct xr_frame *f, struct xr_layers *l, uint64_t base)
 {
-	const struct xr_where at = { f->rd.pos, XR_NO_RECORD, XR_NO_TYPE };
+	const uint64_t pos = f->rd.pos < f->rd.size ? f->rd.pos : f->rd.size;
+	const struct xr_where at = { pos, XR_NO_RECORD, XR_NO_TYPE };
 	unsigned char bytes[XR_LAYERS_STEP];
 	int rc;
 
@@ -104,6 +106,8 @@ int xr_frame_next(struct xr_frame *f)
 		return rc;
 	at = (struct xr_where){ f->rd.pos, f->dec.records, XR_NO_TYPE };
 	rc = xr_reader_get(&f->rd, head, sizeof(head), 0);
+	if (rc == -ENODATA && at.offset > f->rd.size)
+		return blame_read(f, rc, &f->rec.where, xr_record_name(f->rec.where.type));
 	if (rc)
 		return blame_read(f, rc, &at, "a record header");
 	rc = xr_decode_header(&f->dec, head, at.offset, &f->rec, f->err);

@@ -141,6 +141,10 @@ Test(cli, failures_have_codes_and_one_line)
 	expect_failure(&o, 1, "stream");
 	o = sh("$P restore /dev/null");
 	expect_failure(&o, 1, "stream");
+	o = sh("$P restore - <&-");
+	expect_failure(&o, 1, "Bad file descriptor");
+	o = sh("$P restore $S >&-");
+	expect_failure(&o, 3, "summary");
 	o = sh("$P restore $D/none");
 	expect_failure(&o, 2, "No such file");
 	o = sh("$P restore --policy best $S");
@@ -163,6 +167,80 @@ Test(cli, a_signal_cancels)
 		   "kill -TERM $p; wait $p");
 
 	expect_failure(&o, 4, "cancelled");
+}
+
+/* A FIFO that nobody writes to: opening it waits. */
+#define WAIT_IN_OPEN                                                                               \
+	"until grep -q '^257 ' /proc/$p/syscall && "                                               \
+	"grep -qi '^sigcgt:.*[4-7c-f]...$' /proc/$p/status; do :; done; "
+
+Test(cli, a_signal_cancels_before_there_is_a_stream)
+{
+	struct outcome o =
+		sh("mkfifo $D/f; $P restore $D/f & p=$!; " WAIT_IN_OPEN "kill -TERM $p; wait $p");
+
+	expect_failure(&o, 4, "cancelled");
+}
+
+/* As timeout(1) sends them: to the process and to its group. */
+Test(cli, signals_that_come_together_are_one)
+{
+	struct outcome o =
+		sh("mkfifo $D/f; $P restore $D/f & p=$!; exec 8>$D/f; head -c 1000000 $S >&8; "
+		   "kill -TERM $p; kill -TERM $p; kill -HUP $p; wait $p");
+
+	expect_failure(&o, 4, "cancelled");
+}
+
+Test(cli, an_ignored_signal_stays_ignored)
+{
+	struct outcome o = sh(
+		"trap '' HUP; mkfifo $D/f; $P restore -q --digest $D/f & p=$!; exec 8>$D/f; "
+		"head -c 1000000 $S >&8; kill -HUP $p; tail -c +1000001 $S >&8; exec 8>&-; wait $p");
+
+	cr_expect_eq(o.code, 0, "%s", o.err);
+	cr_expect_str_eq(o.out, DIGEST "\n");
+}
+
+#define AT ", at offset "
+
+/* In every record's header, and beside it. */
+Test(cli, a_stream_cut_at_any_record_is_a_bad_stream)
+{
+	static const char *const ways[] = { "$P restore $D/cut", "cat $D/cut | $P restore -" };
+	size_t records = 0;
+	struct outcome o;
+	char path[64];
+	FILE *f;
+	long at = 847 + 24 + 16; /* the headers of libxl and libxc */
+	uint32_t head[2];
+
+	snprintf(path, sizeof(path), "%s/s", dir);
+	f = fopen(path, "re");
+	cr_assert_not_null(f);
+	for (bool end = false; !end && !fseek(f, at, SEEK_SET); records++) {
+		cr_assert_eq(fread(head, sizeof(head), 1, f), 1);
+		end = !head[0];
+		/* Those of pages look all alike. */
+		for (long n = at - 1; n < at + 12; n += n == at + 1 ? 4 : 1) {
+			const char *way = ways[(unsigned long)n % 2];
+			const char *offset;
+
+			if (n >= at + 8 && end)
+				break;
+			if (head[0] == 1 && records > 5 && records % 100)
+				break;
+			o = sh("head -c %ld $S >$D/cut; %s", n, way);
+			expect_failure(&o, 1, "xenrestore: stream: ");
+			offset = strstr(o.err, AT);
+			cr_assert_not_null(offset, "%s", o.err);
+			cr_expect_leq(strtol(offset + strlen(AT), NULL, 10), n,
+				      "cut at %ld, %s: %s", n, way, o.err);
+		}
+		at += (long)sizeof(head) + ((head[1] + 7) & ~7u);
+	}
+	cr_expect_gt(records, 100);
+	fclose(f);
 }
 
 Test(cli, json_has_stable_keys)

@@ -77,7 +77,7 @@ static int measure(int fd)
 	set.callbacks.progress = note_peak;
 	set.opaque = &peak;
 	before = status_kib("RssAnon");
-	if ((xr_open(&r, &set, &err) || xr_run(r, NULL, &err)) && err.code != -E2BIG) {
+	if ((xr_open(&r, &set, &err) || xr_run(r, NULL, &err)) && err.code != -EOPNOTSUPP) {
 		fprintf(stderr, "%s\n", err.text);
 		return 255;
 	}

@@ -45,8 +45,10 @@ static ssize_t fake_readv(void *io, const struct iovec *iov, int n, uint64_t off
 	if (at == f->fail_at) {
 		if (f->fail == -EINTR || f->fail == -EAGAIN)
 			f->fail_at = UINT64_MAX;
+		f->failed++;
 		return f->fail;
 	}
+	f->reads += f->failed > 0;
 	most = most_at(f, at);
 	for (int i = 0; i < n && done < most; i++) {
 		size_t part = iov[i].iov_len < most - done ? iov[i].iov_len : most - done;

@@ -16,6 +16,8 @@ struct fake_io {
 	size_t split;	  /* no read goes over this offset; 0: none */
 	uint64_t fail_at; /* no read goes over this offset, and once one begins there it gives */
 	int fail;	  /* this; 0: the end */
+	uint64_t failed;  /* reads that were told so */
+	uint64_t reads;	  /* behind the first of them, that were not */
 	bool file;
 	uint64_t random; /* file: vary step, and let reads ahead fail at times */
 	bool open;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The index of a file against the plainest reading of it. */
+#include "stream/fake_io.h"
 #include "stream/player.h"
 #include "stream/samples.h"
+#include "stream/stage.h"
 
 #include "lib/feed.h"
 #include "lib/random.h"
@@ -315,4 +317,48 @@ Test(index, long_runs_are_cheap)
 	cr_assert(xr_pfnset_bytes(x->want) < 2u << 20, "%zu bytes", xr_pfnset_bytes(x->want));
 	xr_index_free(x);
 	builder_free(&b);
+}
+
+/* A stopped read is the last one: the index asks for nothing more, and there is no index. */
+Test(index, ends_with_the_read_that_a_cancel_ends)
+{
+	struct random_options o;
+	struct random_stream r;
+	uint64_t step;
+
+	random_options_default(&o, sample_seed(3));
+	o.max_data = 150;
+	random_stream_make(&r, &o);
+	step = builder_size(&r.b) / 300 + 1;
+	for (uint64_t at = 0; at < builder_size(&r.b); at += step) {
+		struct fake_io f = { .bytes = builder_data(&r.b),
+				     .n = builder_size(&r.b),
+				     .limit = UINT64_MAX,
+				     .step = 1000,
+				     .fail_at = at,
+				     .fail = -ECANCELED,
+				     .file = true,
+				     .open = true };
+		const int fd = memory_file(&r.b);
+		struct xr_index *x = NULL;
+		struct xr_stream *s;
+		struct xr_error e;
+		int rc;
+
+		rc = xr_stream_open_io(
+			&s, &(struct xr_stream_config){ .fd = fd, .max_pfn = XR_PFN_LIMIT - 1 }, -1,
+			&fake_ops, &f, &e);
+		if (!rc)
+			rc = xr_stream_index(s, &x, &e);
+		cr_expect_eq(f.reads, 0, "byte %lu: %lu reads more", at, f.reads);
+		if (f.failed) {
+			cr_expect_eq(rc, -ECANCELED, "byte %lu: %s", at, e.text);
+			cr_expect_null(x);
+		}
+		xr_index_free(x);
+		xr_stream_close(&s);
+		cr_expect_not(f.open);
+		close(fd);
+	}
+	random_stream_free(&r);
 }

@@ -6,8 +6,11 @@
 #include "generate/generate.h"
 #include "xenrestore.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int help(int argc, char **argv);
 
@@ -43,10 +46,25 @@ static int help(int argc, char **argv)
 	return XR_EXIT_OK;
 }
 
+/*
+ * The number of a standard descriptor that is closed would go to the next file: to the stream, or
+ * to the memory of the model. What takes its place can't be used, as before.
+ */
+static bool fill_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	if (!fill_standard_fds())
+		return XR_EXIT_HOST;
 	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
 		name = "help";
 	if (!strcmp(name, "--version"))

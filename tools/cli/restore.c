@@ -4,35 +4,14 @@
 #include "guest_digest.h"
 #include "report.h"
 #include "restore_options.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include <xentoollog.h>
-
-static struct xr_restore *running;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	if (running)
-		xr_cancel(running);
-}
-
-static void catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction sa = { .sa_handler = on_signal }, old;
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		sigaction(signals[i], NULL, &old);
-		if (old.sa_handler != SIG_IGN) /* as nohup leaves it */
-			sigaction(signals[i], &sa, NULL);
-	}
-}
 
 static void show_progress(const struct xr_progress *p, void *opaque)
 {
@@ -54,6 +33,10 @@ static int open_source(struct restore_options *o)
 	o->set.fd = open(o->path, O_RDONLY | O_CLOEXEC);
 	if (o->set.fd >= 0)
 		return 0;
+	if (errno == EINTR && xr_signals_came()) { /* a FIFO without a writer waits for one */
+		fputs("xenrestore: setup: cancelled\n", stderr);
+		return XR_EXIT_CANCELLED;
+	}
 	fprintf(stderr, "xenrestore restore: cannot open %s: %s\n", o->path, strerror(errno));
 	return XR_EXIT_USAGE;
 }
@@ -142,11 +125,10 @@ static int restore(struct restore_options *o)
 		o->set.callbacks.progress = show_progress;
 	rc = xr_open(&r, &o->set, &err);
 	if (!rc) {
-		running = r;
-		catch_signals();
+		xr_signals_cancel(r);
 		rc = xr_run(r, &res, &err);
-		running = NULL;
 	}
+	xr_signals_release();
 	if (progress)
 		fputs("\r\033[K", stderr);
 	if (rc)
@@ -169,6 +151,7 @@ int xr_cmd_restore(int argc, char **argv)
 		log = xtl_createlogger_stdiostream(stderr, o.verbose > 1 ? XTL_DEBUG : XTL_DETAIL,
 						   0);
 	o.set.logger = (struct xentoollog_logger *)log;
+	xr_signals_catch();
 	rc = open_source(&o);
 	if (!rc)
 		rc = make_model(&o);
