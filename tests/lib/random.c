@@ -38,7 +38,8 @@ struct maker {
 	uint32_t count, batch;
 
 	uint64_t serial;
-	unsigned int data_left;
+	unsigned int passes;
+	unsigned int data_left; /* of this pass; the next one adds its share */
 	unsigned int data_permille, dup_permille, extra_permille;
 	bool fixed_batch, verify;
 	struct xr_emit_param params[8];
@@ -359,6 +360,7 @@ static void later_pass(struct maker *m)
 	unsigned int out = may(m, RANDOM_BALLOON, 1, 2) ? (unsigned int)between(m, 1, 300) : 0;
 	unsigned int in = may(m, RANDOM_BALLOON, 1, 2) ? (unsigned int)between(m, 1, 700) : 0;
 
+	m->data_left += m->o.max_data / m->passes;
 	for (size_t i = from; i < m->n; i++) {
 		const struct slot *s = &m->slots[i];
 
@@ -425,7 +427,10 @@ static void put_tail(struct maker *m)
 
 static void choose_style(struct maker *m)
 {
-	m->data_left = m->o.max_data;
+	m->passes = 1;
+	if (m->o.max_passes > 1 && may(m, RANDOM_PASSES, 2, 3))
+		m->passes = (unsigned int)between(m, 2, m->o.max_passes);
+	m->data_left = m->o.max_data / m->passes;
 	m->data_permille = (unsigned int)(rng_chance(&m->r, 1, 2) ? 1000 : between(m, 0, 1000));
 	m->dup_permille = may(m, RANDOM_DUPLICATES, 1, 4) ? (unsigned int)between(m, 1, 300) : 0;
 	m->extra_permille = (unsigned int)(rng_chance(&m->r, 1, 3) ? between(m, 1, 500) : 0);
@@ -447,7 +452,6 @@ void random_options_default(struct random_options *o, uint64_t seed)
 void random_stream_make(struct random_stream *s, const struct random_options *o)
 {
 	struct maker *m = must(calloc(1, sizeof(*m)));
-	unsigned int passes = 1;
 	size_t end;
 
 	*s = (struct random_stream){ .features = o->features };
@@ -461,9 +465,7 @@ void random_stream_make(struct random_stream *s, const struct random_options *o)
 	choose_params(m);
 	put_head(m);
 	first_pass(m);
-	if (o->max_passes > 1 && may(m, RANDOM_PASSES, 2, 3))
-		passes = (unsigned int)between(m, 2, o->max_passes);
-	while (--passes)
+	for (unsigned int pass = 1; pass < m->passes; pass++)
 		later_pass(m);
 	if (may(m, RANDOM_VERIFY, 1, 12))
 		verify_pass(m);
