@@ -67,6 +67,7 @@ static struct outcome sh(const char *fmt, ...)
 static void setup(void)
 {
 	cr_assert_not_null(mkdtemp(dir));
+	setenv("XR_MODEL_FILL", "0xf1e5f1e5f1e5f1e5", 1);
 	cr_assert_eq(sh("zstd -dqf %s/pvh-cut.save.zst -o $S", XR_TEST_DATA).code, 0);
 }
 

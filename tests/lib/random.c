@@ -19,6 +19,7 @@ struct slot {
 	bool ram;
 	bool fixed; /* named by HVM_PARAMS: stays RAM */
 	bool told;  /* the stream has called it RAM */
+	bool known; /* its contents are defined */
 };
 
 struct maker {
@@ -214,8 +215,12 @@ static void put_params(struct maker *m)
 	builder_params(m->b, m->params, m->nparams);
 	for (uint32_t p = 0; p < m->nparams; p++) {
 		for (size_t i = 0; i < m->n && m->params[p].index != XR_EMIT_IDENT_PT; i++) {
-			if (m->slots[i].pfn == m->params[p].value && m->params[p].index != 4)
-				m->slots[i].serial = 0;
+			struct slot *s = &m->slots[i];
+
+			if (s->pfn != m->params[p].value || m->params[p].index == 4)
+				continue;
+			s->serial = 0;
+			s->known = s->told && s->ram;
 		}
 	}
 }
@@ -296,7 +301,9 @@ static void add_entry(struct maker *m, size_t i, unsigned int type)
 	s->told |= s->ram;
 	if (!s->ram)
 		s->serial = 0;
+	s->known &= s->ram;
 	if (builder_has_data(type)) {
+		s->known = true;
 		s->serial = rng_chance(&m->r, 1, 10) ? 0 : ++m->serial;
 		put_contents(m, s->pfn, s->serial);
 	}
@@ -376,7 +383,7 @@ static void later_pass(struct maker *m)
 	flush(m);
 }
 
-/* All RAM once more, to be compared; some of it differs. */
+/* All RAM that has contents once more, to be compared; some of it differs. */
 static void verify_pass(struct maker *m)
 {
 	builder_record(m->b, XR_EMIT_VERIFY, NULL, 0);
@@ -385,15 +392,16 @@ static void verify_pass(struct maker *m)
 	for (size_t i = 0; i < m->n && m->data_left; i++) {
 		const struct slot *s = &m->slots[i];
 		uint64_t shown = rng_chance(&m->r, 1, 30) ? ++m->serial : s->serial;
+		unsigned int type = s->ram ? XR_EMIT_XALLOC : XR_EMIT_XTAB;
 
 		if (m->count >= m->batch)
 			flush(m);
-		if (s->ram) {
+		if (s->known) {
 			put_contents(m, s->pfn, shown);
 			m->data_left--;
+			type = XR_EMIT_NOTAB;
 		}
-		m->entries[m->count++] =
-			XR_EMIT_ENTRY(s->ram ? XR_EMIT_NOTAB : XR_EMIT_XTAB, s->pfn);
+		m->entries[m->count++] = XR_EMIT_ENTRY(type, s->pfn);
 	}
 	flush(m);
 }

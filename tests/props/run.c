@@ -99,6 +99,7 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	set.start_pages = a->start_pages;
 	set.max_pages = a->start_pages + s->ref.peak + room[c->room];
 	set.no_huge = true;
+	set.fill = ~a->r->seed | 1;
 	rc = xr_model_create(&a->model, &set);
 	if (rc)
 		return why_not(&a->why, "no model: %d", rc);

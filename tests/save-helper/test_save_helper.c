@@ -2,6 +2,7 @@
 /* The save helper as libxl runs it: over two pipes, on the preloaded model. */
 #include "host/model.h"
 #include "lib/digest.h"
+#include "lib/refmodel.h"
 #include "lib/sanitizer.h"
 #include "libxl.h"
 
@@ -87,6 +88,7 @@ static struct xr_model *domain(bool pv)
 
 	xr_model_settings_default(&set);
 	set.pv = pv;
+	set.fill = REF_FILL;
 	cr_assert_eq(xr_model_create(&m, &set), 0);
 	snprintf(fd, sizeof(fd), "%d", xr_model_share(m));
 	setenv("XR_MODEL_FD", fd, 1);

@@ -104,6 +104,7 @@ static bool history(const char *h, struct xr_index **x, struct play *p)
 	struct xr_stream *s;
 	struct xr_error e;
 	struct builder b;
+	const unsigned char *have, *want;
 	bool same;
 	int fd;
 
@@ -125,8 +126,9 @@ static bool history(const char *h, struct xr_index **x, struct play *p)
 	play_stream(p, s, fd, NULL, *x, NULL, NULL);
 	cr_assert_eq(p->error.code, 0, "%s", p->error.text);
 	same = refmodel_backed(&p->m, 600) == refmodel_backed(&ref, 600);
-	if (same && refmodel_backed(&ref, 600))
-		same = !memcmp(refmodel_page(&p->m, 600), refmodel_page(&ref, 600), 4096);
+	have = refmodel_page(&p->m, 600);
+	want = refmodel_page(&ref, 600);
+	same &= have && want ? !memcmp(have, want, 4096) : have == want;
 	if (*x)
 		cr_assert_eq(p->live, (*x)->live_pages);
 	xr_stream_close(&s);
