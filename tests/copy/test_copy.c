@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define FRAMES 4096u
-#define STEPS 40u
+#define STEPS FEWER(40u)
 
 struct sim {
 	struct rig *r;

@@ -5,6 +5,7 @@
 #include "lib/isolate.h"
 #include "lib/random.h"
 #include "lib/rng.h"
+#include "lib/sanitizer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -173,7 +174,7 @@ Test(digest, is_sha256_over_pfn_and_page)
 
 Test(random, a_seed_is_one_stream)
 {
-	for (uint64_t seed = 0; seed < 50; seed++) {
+	for (uint64_t seed = 0; seed < FEWER(50u); seed++) {
 		struct random_options o;
 		struct random_stream a, b;
 
@@ -217,7 +218,7 @@ Test(random, all_kinds_of_streams_come_up)
 
 Test(random, features_can_be_taken_away)
 {
-	for (uint64_t seed = 0; seed < 100; seed++) {
+	for (uint64_t seed = 0; seed < FEWER(100u); seed++) {
 		struct random_options o;
 		struct random_stream s;
 
