@@ -37,7 +37,7 @@ struct guest_state {
 	uint32_t opens_fail, unmaps_fail;
 	uint32_t npids;
 	pid_t pids[GUEST_PIDS]; /* everyone who opened a mapper, and their parents */
-	uint32_t nmappings; /* none is behind these */
+	uint32_t nmappings;	/* none is behind these */
 	struct guest_mapping mapping[GUEST_MAPPINGS];
 	uint32_t gfn[GUEST_MAPPINGS][XR_MAP_MAX / 2]; /* of each mapping */
 };
