@@ -20,9 +20,12 @@
 
 void xr_model_settings_default(struct xr_model_settings *s)
 {
+	const char *fill = secure_getenv("XR_MODEL_FILL");
+
 	*s = (struct xr_model_settings){
 		.max_pages = (uint64_t)1 << 36,
 		.max_order = XR_ORDER_1G,
+		.fill = fill ? strtoull(fill, NULL, 0) : 0,
 	};
 }
 

@@ -40,6 +40,9 @@ struct xr_model_settings {
 	bool without_memory;	/* accounting only: no frame has contents, mappings are scratch */
 	bool no_huge;		/* don't try for huge pages */
 	unsigned int max_order; /* 18; larger extents get a short count */
+	uint64_t fill;		/* what every word of a fresh frame holds; environment
+				 * XR_MODEL_FILL, else 0. Xen, too, promises no zeros: another value
+				 * shows what a restorer left out */
 };
 
 void xr_model_settings_default(struct xr_model_settings *s);
@@ -88,7 +91,7 @@ struct xr_model_stats {
 	uint64_t leaked;	  /* populates of a backed gfn: a bug in the caller */
 	uint64_t released_empty;  /* releases of an empty gfn: a bug in the caller */
 	uint64_t released_mapped; /* releases of a gfn with a live mapping: a bug in the caller */
-	uint64_t released_dirty;  /* releases of a frame not all zero, after clearing was due */
+	uint64_t released_dirty;  /* releases of a frame that is neither all zero nor fresh */
 	uint64_t peak_pages;	  /* largest tot_pages ever */
 	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
 };

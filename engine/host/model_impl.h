@@ -138,7 +138,7 @@ uint64_t model_p2m_next_locked(struct xr_model *m, uint64_t from);
 
 /* model_memory.c: a huge file at [1], one of small pages at [0]. */
 int model_files_open(struct xr_model *m);
-/* Allocate and clear; costs what a populate does. On failure nothing is allocated. */
+/* Allocate, and clear or fill; costs what a populate does. On failure nothing is allocated. */
 int model_pages_make(struct xr_model *m, uint64_t mfn, uint64_t count);
 void model_pages_free(struct xr_model *m, uint64_t mfn, uint64_t count);
 uint64_t model_pages_dirty(struct xr_model *m, uint64_t mfn, uint64_t count);

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define HUGE_SIZE ((size_t)REGION_PAGES * XR_PAGE_SIZE)
-#define CHECK_PAGES 16u
+#define SOME_PAGES 16u /* looked at, or filled, at a time */
 
 static int tmpfs_file(const char *huge)
 {
@@ -133,27 +133,48 @@ int model_files_open(struct xr_model *m)
 	return 0;
 }
 
+static int allocate(struct xr_model *m, uint64_t mfn, uint64_t count)
+{
+	int rc;
+
+	do {
+		rc = fallocate(mfn_file(m, mfn), 0, (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT),
+			       (off_t)(count << XR_PAGE_SHIFT));
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+static int fill(struct xr_model *m, uint64_t mfn, uint64_t count)
+{
+	uint64_t words[SOME_PAGES * XR_PAGE_SIZE / 8];
+	size_t size = (count < SOME_PAGES ? count : SOME_PAGES) << XR_PAGE_SHIFT;
+	uint64_t at = mfn_index(mfn) << XR_PAGE_SHIFT, end = at + (count << XR_PAGE_SHIFT);
+
+	for (size_t i = 0; i < size / 8; i++)
+		words[i] = m->s->set.fill;
+	while (at < end) {
+		ssize_t done = pwrite(mfn_file(m, mfn), words, end - at < size ? end - at : size,
+				      (off_t)at);
+
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		at += done > 0 ? (uint64_t)done : 0;
+	}
+	return 0;
+}
+
 int model_pages_make(struct xr_model *m, uint64_t mfn, uint64_t count)
 {
-	off_t at = (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT);
-	off_t len = (off_t)(count << XR_PAGE_SHIFT);
-	int fd = mfn_file(m, mfn);
+	int rc;
 
 	if (m->s->set.without_memory)
 		return 0;
-	for (int i = 0; i < 2; i++) {
-		int rc;
-
-		do {
-			rc = fallocate(fd, 0, at, len);
-		} while (rc < 0 && errno == EINTR);
-		if (rc < 0) {
-			rc = -errno;
-			model_pages_free(m, mfn, count);
-			return rc;
-		}
-	}
-	return 0;
+	rc = allocate(m, mfn, count);
+	if (!rc)
+		rc = m->s->set.fill ? fill(m, mfn, count) : allocate(m, mfn, count);
+	if (rc)
+		model_pages_free(m, mfn, count);
+	return rc;
 }
 
 void model_pages_free(struct xr_model *m, uint64_t mfn, uint64_t count)
@@ -169,25 +190,29 @@ void model_pages_free(struct xr_model *m, uint64_t mfn, uint64_t count)
 	} while (rc < 0 && errno == EINTR);
 }
 
-static bool is_zero(const unsigned char *page)
+static bool is_clean(const struct xr_model *m, const unsigned char *page)
 {
-	return page[0] == 0 && memcmp(page, page + 1, XR_PAGE_SIZE - 1) == 0;
+	uint64_t first;
+
+	memcpy(&first, page, sizeof(first));
+	return (first == 0 || first == m->s->set.fill) &&
+	       memcmp(page, page + sizeof(first), XR_PAGE_SIZE - sizeof(first)) == 0;
 }
 
 uint64_t model_pages_dirty(struct xr_model *m, uint64_t mfn, uint64_t count)
 {
-	unsigned char buf[CHECK_PAGES * XR_PAGE_SIZE];
+	unsigned char buf[SOME_PAGES * XR_PAGE_SIZE];
 	uint64_t dirty = 0;
 
 	while (count) {
-		uint64_t n = count < CHECK_PAGES ? count : CHECK_PAGES;
+		uint64_t n = count < SOME_PAGES ? count : SOME_PAGES;
 		ssize_t got = pread(mfn_file(m, mfn), buf, n << XR_PAGE_SHIFT,
 				    (off_t)(mfn_index(mfn) << XR_PAGE_SHIFT));
 
 		if (got != (ssize_t)(n << XR_PAGE_SHIFT))
 			return dirty + count;
 		for (uint64_t i = 0; i < n; i++)
-			dirty += !is_zero(buf + (i << XR_PAGE_SHIFT));
+			dirty += !is_clean(m, buf + (i << XR_PAGE_SHIFT));
 		mfn += n;
 		count -= n;
 	}

@@ -2,6 +2,8 @@
 /* The sparse pfn set against a plain bitmap, and what it may cost. */
 #include "base/pfnset.h"
 
+#include "lib/sanitizer.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,7 +132,7 @@ Test(pfnset, behaves_like_a_bitmap)
 		one_history(strtoul(only, NULL, 0));
 		return;
 	}
-	for (unsigned long sd = 1; sd <= 300; sd++)
+	for (unsigned long sd = 1; sd <= FEWER(300ul); sd++)
 		one_history(sd);
 }
 

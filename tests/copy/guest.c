@@ -115,25 +115,31 @@ static void *map_frames(struct guest *g, size_t n, const uint64_t *gfns)
 	return at;
 }
 
-static bool note_mapping(struct guest_state *s, void *addr, size_t n, const uint64_t *gfns)
+static unsigned int free_mapping(struct guest_state *s)
 {
-	bool done = false;
+	unsigned int i = 0;
+
+	while (i < s->nmappings && s->mapping[i].pid)
+		i++;
+	if (i == s->nmappings && i < GUEST_MAPPINGS)
+		s->nmappings++;
+	/* Those of the dead only when there are no others: it takes a while to see who is. */
+	for (i %= GUEST_MAPPINGS; s->mapping[i].pid && exists(s->mapping[i].pid); i++)
+		if (i == GUEST_MAPPINGS - 1)
+			abort();
+	return i;
+}
+
+static void note_mapping(struct guest_state *s, void *addr, size_t n, const uint64_t *gfns)
+{
+	unsigned int i;
 
 	lock(s);
-	for (unsigned int i = 0; !done && i < GUEST_MAPPINGS; i++) {
-		struct guest_mapping *g = &s->mapping[i];
-
-		if (g->pid == getpid() || (g->pid && exists(g->pid)))
-			continue;
-		g->pid = getpid();
-		g->addr = addr;
-		g->n = (uint32_t)n;
-		for (size_t k = 0; k < n; k++)
-			g->gfn[k] = (uint32_t)gfns[k];
-		done = true;
-	}
+	i = free_mapping(s);
+	s->mapping[i] = (struct guest_mapping){ getpid(), addr, (uint32_t)n };
+	for (size_t k = 0; k < n; k++)
+		s->gfn[i][k] = (uint32_t)gfns[k];
 	unlock(s);
-	return done;
 }
 
 static bool meet_fault(struct guest_state *s, size_t n, int *err)
@@ -155,11 +161,13 @@ static bool is_full(struct guest_state *s)
 	const uint32_t most = __atomic_load_n(&s->most_mappings, __ATOMIC_ACQUIRE);
 	uint32_t mine = 0;
 
+	if (!most)
+		return false;
 	lock(s);
-	for (unsigned int i = 0; i < GUEST_MAPPINGS; i++)
+	for (unsigned int i = 0; i < s->nmappings; i++)
 		mine += s->mapping[i].pid == getpid();
 	unlock(s);
-	return most && mine >= most;
+	return mine >= most;
 }
 
 static void *map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
@@ -182,8 +190,8 @@ static void *map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
 		return NULL;
 	}
 	addr = map_frames(g, n, gfns);
-	if (addr && !note_mapping(g->state, addr, n, gfns))
-		abort();
+	if (addr)
+		note_mapping(g->state, addr, n, gfns);
 	return addr;
 }
 
@@ -195,7 +203,7 @@ static int unmap(struct xr_mapper *m, void *addr, size_t n)
 	if (__atomic_load_n(&s->unmaps_fail, __ATOMIC_ACQUIRE))
 		return -EIO;
 	lock(s);
-	for (unsigned int i = 0; !found && i < GUEST_MAPPINGS; i++) {
+	for (unsigned int i = 0; !found && i < s->nmappings; i++) {
 		struct guest_mapping *g = &s->mapping[i];
 
 		found = g->pid == getpid() && g->addr == addr && g->n == n;
@@ -251,10 +259,10 @@ void guest_fail_map(struct guest *g, uint64_t nth, enum guest_fault fault, int a
 			 __ATOMIC_RELEASE);
 }
 
-static bool holds(const struct guest_mapping *m, int64_t gfn)
+static bool holds(const struct guest_state *s, unsigned int mapping, int64_t gfn)
 {
-	for (uint32_t i = 0; i < m->n; i++) {
-		if (gfn < 0 || m->gfn[i] == gfn)
+	for (uint32_t i = 0; i < s->mapping[mapping].n; i++) {
+		if (gfn < 0 || s->gfn[mapping][i] == gfn)
 			return true;
 	}
 	return false;
@@ -265,10 +273,10 @@ unsigned int guest_mapped(struct guest *g, int64_t gfn)
 	unsigned int live = 0;
 
 	lock(g->state);
-	for (unsigned int i = 0; i < GUEST_MAPPINGS; i++) {
-		const struct guest_mapping *m = &g->state->mapping[i];
+	for (unsigned int i = 0; i < g->state->nmappings; i++) {
+		pid_t pid = g->state->mapping[i].pid;
 
-		live += m->pid && holds(m, gfn) && (m->pid == getpid() || exists(m->pid));
+		live += pid && holds(g->state, i, gfn) && (pid == getpid() || exists(pid));
 	}
 	unlock(g->state);
 	return live;

@@ -23,7 +23,6 @@ struct guest_mapping {
 	pid_t pid; /* 0: free */
 	void *addr;
 	uint32_t n;
-	uint32_t gfn[XR_MAP_MAX / 2];
 };
 
 /* In shared memory. */
@@ -38,7 +37,9 @@ struct guest_state {
 	uint32_t opens_fail, unmaps_fail;
 	uint32_t npids;
 	pid_t pids[GUEST_PIDS]; /* everyone who opened a mapper, and their parents */
+	uint32_t nmappings;	/* none is behind these */
 	struct guest_mapping mapping[GUEST_MAPPINGS];
+	uint32_t gfn[GUEST_MAPPINGS][XR_MAP_MAX / 2]; /* of each mapping */
 };
 
 struct guest {

@@ -45,17 +45,15 @@ uint64_t stamp_of(const unsigned char *page)
 
 static int stamped_file(void)
 {
+	static unsigned char pages[BUFFER_PAGES][XR_PAGE_SIZE];
 	int fd = memfd_create("stream", MFD_CLOEXEC);
-	unsigned char *at;
 
-	if (fd < 0 || ftruncate(fd, (off_t)(FILE_PAGES * XR_PAGE_SIZE)))
-		return -1;
-	at = mmap(NULL, FILE_PAGES * XR_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED)
-		return -1;
-	for (size_t i = 0; i < FILE_PAGES; i++)
-		stamp(at + i * XR_PAGE_SIZE, i + 1);
-	munmap(at, FILE_PAGES * XR_PAGE_SIZE);
+	for (size_t i = 0; fd >= 0 && i < FILE_PAGES; i += BUFFER_PAGES) {
+		for (size_t k = 0; k < BUFFER_PAGES; k++)
+			stamp(pages[k], i + k + 1);
+		if (write(fd, pages, sizeof(pages)) != sizeof(pages))
+			return -1;
+	}
 	return fd;
 }
 

@@ -11,6 +11,8 @@ void rig_init(struct rig *g, uint64_t max_pages, uint32_t version)
 	memset(g, 0, sizeof(*g));
 	xr_model_settings_default(&ms);
 	ms.max_pages = max_pages;
+	ms.no_huge = true;
+	ms.fill = REF_FILL;
 	cr_assert_eq(xr_model_create(&g->model, &ms), 0);
 	builder_begin(&g->b, XR_EMIT_BARE, version, false);
 	xr_settings_default(&g->set);

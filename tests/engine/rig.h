@@ -6,6 +6,7 @@
 #include "host/model.h"
 #include "lib/builder.h"
 #include "lib/feed.h"
+#include "lib/refmodel.h"
 #include "xenrestore.h"
 
 struct rig {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The engine's own memory for a guest of 1 TiB: bounded, whatever the stream says. */
 #include "generate/generate.h"
+#include "lib/rng.h"
 #include "lib/sanitizer.h"
 #include "rig.h"
 
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define LIMIT_KIB (96u << 10)
+#define PAGES ((uint64_t)1 << (SANITIZED ? 20 : 28)) /* of the guest: 1 TiB */
 
 static long status_kib(const char *key)
 {
@@ -30,16 +32,45 @@ static long status_kib(const char *key)
 	return kib;
 }
 
-static int generate(int fd, unsigned int holes_permille)
+/* Every frame of the guest, without a hole. */
+static int full(int fd)
 {
 	struct xr_gen_options o;
 
 	xr_gen_options_default(&o);
-	o.size_bytes = (uint64_t)1 << 40;
+	o.size_bytes = (uint64_t)PAGES << XR_PAGE_SHIFT;
 	o.types_only = true;
-	o.holes_permille = holes_permille;
-	o.seed = 7;
 	return xr_generate(fd, &o, NULL);
+}
+
+/* One frame in eight, of each region some: the books are as large as for any guest with holes, the
+ * stream is not. */
+static int thin(int fd)
+{
+	static uint64_t e[1024];
+	struct rng dice = rng_seed(7);
+	struct xr_sink s;
+
+	xr_sink_open(&s, fd);
+	xr_emit_headers(&s, 3, false);
+	xr_emit_policies(&s, true, true);
+	xr_emit_record(&s, XR_EMIT_STATIC_DATA_END, NULL, 0);
+	for (uint64_t pfn = 0; pfn < PAGES; pfn += 8 * 1024) {
+		uint64_t random = rng_next(&dice);
+
+		for (unsigned int i = 0; i < 1024; i++) {
+			random = random << 3 | random >> 61;
+			e[i] = XR_EMIT_ENTRY(XR_EMIT_XALLOC, pfn + 8 * i + (random & 7));
+		}
+		xr_emit_record_header(&s, XR_EMIT_PAGE_DATA, 8 + sizeof(e));
+		xr_sink_put(&s, (uint32_t[]){ 1024, 0 }, 8);
+		xr_sink_put(&s, e, sizeof(e));
+	}
+	xr_emit_context(&s);
+	xr_emit_record(&s, XR_EMIT_END, NULL, 0);
+	xr_sink_flush(&s);
+	xr_sink_close(&s);
+	return s.error;
 }
 
 /* The model's books are shared memory and not the engine's: anonymous memory is what counts, looked
@@ -86,27 +117,27 @@ static int measure(int fd)
 	return (int)((peak - before) >> 10);
 }
 
-static int pipe_source(unsigned int holes_permille)
+static int pipe_source(int (*make)(int fd))
 {
 	int fd[2];
 
 	cr_assert_eq(pipe(fd), 0);
 	if (fork() == 0) {
 		close(fd[0]);
-		_exit(generate(fd[1], holes_permille) != 0);
+		_exit(make(fd[1]) != 0);
 	}
 	close(fd[1]);
 	return fd[0];
 }
 
-static int file_source(unsigned int holes_permille)
+static int file_source(int (*make)(int fd))
 {
 	char path[] = "/tmp/xr-memory-XXXXXX";
 	int fd = mkstemp(path);
 
 	cr_assert(fd >= 0);
 	unlink(path);
-	cr_assert_eq(generate(fd, holes_permille), 0);
+	cr_assert_eq(make(fd), 0);
 	lseek(fd, 0, SEEK_SET);
 	return fd;
 }
@@ -120,7 +151,7 @@ static void strewn(struct builder *b, unsigned int passes)
 	builder_begin(b, XR_EMIT_BARE, 3, false);
 	builder_static(b, true, true);
 	for (unsigned int p = 0; p < passes; p++)
-		for (uint64_t i = 0; i < 1 << 20; i += 1024) {
+		for (uint64_t i = 0; i < 1 << (SANITIZED ? 16 : 20); i += 1024) {
 			for (uint64_t k = 0; k < 1024; k++)
 				e[k] = XR_EMIT_ENTRY(XR_EMIT_XALLOC, (i + k) << 16 | p);
 			builder_page_data(b, e, 1024, NULL);
@@ -134,8 +165,6 @@ static void expect_bounded(int fd)
 	int status;
 	pid_t pid;
 
-	if (SANITIZED)
-		cr_skip_test("a sanitizer's own memory hides the engine's");
 	pid = fork();
 	if (pid == 0)
 		_exit(measure(fd));
@@ -143,6 +172,8 @@ static void expect_bounded(int fd)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFEXITED(status));
 	cr_assert_neq(WEXITSTATUS(status), 255);
+	if (SANITIZED) /* its own memory hides the engine's */
+		return;
 	cr_assert_leq((unsigned int)WEXITSTATUS(status), LIMIT_KIB >> 10, "%d MiB",
 		      WEXITSTATUS(status));
 }
@@ -163,15 +194,15 @@ Test(memory, of_frames_strewn_over_all_there_is)
 
 Test(memory, of_a_terabyte_through_a_pipe)
 {
-	expect_bounded(pipe_source(0));
+	expect_bounded(pipe_source(full));
 }
 
 Test(memory, of_a_terabyte_full_of_holes_through_a_pipe)
 {
-	expect_bounded(pipe_source(300));
+	expect_bounded(pipe_source(thin));
 }
 
 Test(memory, of_a_terabyte_full_of_holes_in_a_file)
 {
-	expect_bounded(file_source(300));
+	expect_bounded(file_source(thin));
 }

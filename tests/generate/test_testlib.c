@@ -5,6 +5,7 @@
 #include "lib/isolate.h"
 #include "lib/random.h"
 #include "lib/rng.h"
+#include "lib/sanitizer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -56,7 +57,7 @@ Test(refmodel, the_last_writer_wins)
 	assert_fill(&m, 5, 3);
 	assert_fill(&m, 6, 4);
 	assert_fill(&m, 7, 3);
-	cr_assert_arr_eq(refmodel_page(&m, 8), zeros, 4096);
+	cr_assert_null(refmodel_page(&m, 8));
 	refmodel_free(&m);
 	builder_free(&b);
 }
@@ -75,8 +76,8 @@ Test(refmodel, a_frame_taken_away_is_forgotten)
 	cr_assert_eq(m.backed, 3);
 	cr_assert_eq(m.peak, 4);
 	cr_assert_not(refmodel_backed(&m, 1));
-	cr_assert_arr_eq(refmodel_page(&m, 2), zeros, 4096);
-	cr_assert_arr_eq(refmodel_page(&m, 3), zeros, 4096);
+	cr_assert_null(refmodel_page(&m, 2));
+	cr_assert_null(refmodel_page(&m, 3));
 	assert_fill(&m, 4, 3);
 	refmodel_free(&m);
 	builder_free(&b);
@@ -173,7 +174,7 @@ Test(digest, is_sha256_over_pfn_and_page)
 
 Test(random, a_seed_is_one_stream)
 {
-	for (uint64_t seed = 0; seed < 50; seed++) {
+	for (uint64_t seed = 0; seed < FEWER(50u); seed++) {
 		struct random_options o;
 		struct random_stream a, b;
 
@@ -217,7 +218,7 @@ Test(random, all_kinds_of_streams_come_up)
 
 Test(random, features_can_be_taken_away)
 {
-	for (uint64_t seed = 0; seed < 100; seed++) {
+	for (uint64_t seed = 0; seed < FEWER(100u); seed++) {
 		struct random_options o;
 		struct random_stream s;
 

@@ -241,6 +241,43 @@ Test(extents, data_left_in_a_released_frame_shows)
 	rig_close(&r);
 }
 
+static void expect_words(struct rig *r, uint64_t gfn, size_t n, uint64_t word)
+{
+	unsigned char page[XR_PAGE_SIZE];
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t first;
+
+		cr_assert_eq(xr_model_peek(r->m, gfn + i, page), 0);
+		memcpy(&first, page, sizeof(first));
+		cr_assert(first == word && !memcmp(page, page + 8, XR_PAGE_SIZE - 8), "gfn %#lx",
+			  gfn + i);
+	}
+}
+
+/* Such a frame is as clean as a zero one: nobody has left anything in it. */
+Test(extents, fresh_frames_hold_what_was_asked_for)
+{
+	struct xr_model_settings s = settings(4096);
+	unsigned char page[XR_PAGE_SIZE] = { 0 };
+	struct rig r;
+
+	s.fill = 0x0123456789abcdef;
+	r = rig_with(&s);
+	cr_assert_eq(populate(&r, 9, 512), 1);
+	cr_assert_eq(each_4k(&r, false, 0, 40), 40);
+	expect_words(&r, 512, 512, s.fill);
+	expect_words(&r, 0, 40, s.fill);
+	unmap(&r, map_row(&r, 512, 512), 512);
+	cr_assert_eq(xr_model_poke(r.m, 3, page), 0);
+	cr_assert_eq(release(&r, 9, 512), 1);
+	cr_assert_eq(each_4k(&r, true, 0, 40), 40);
+	cr_assert_eq(stats(&r).released_dirty, 0);
+	cr_assert_eq(each_4k(&r, false, 0, 4), 4);
+	expect_words(&r, 0, 4, s.fill);
+	rig_close(&r);
+}
+
 /* The memory of the state alone: what the p2m takes. */
 static uint64_t account(uint64_t tib, unsigned int order)
 {

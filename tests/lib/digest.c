@@ -24,3 +24,26 @@ int digest_pages(digest_next next, void *opaque, char hex[65])
 		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
 	return rc;
 }
+
+struct walk {
+	struct xr_model *m;
+	uint64_t from;
+};
+
+static int next_frame(void *opaque, uint64_t *pfn, void *page)
+{
+	struct walk *w = opaque;
+
+	*pfn = xr_model_next(w->m, w->from);
+	if (*pfn == ~(uint64_t)0)
+		return 0;
+	w->from = *pfn + 1;
+	return xr_model_peek(w->m, *pfn, page) ? -1 : 1;
+}
+
+int digest_model(struct xr_model *m, char hex[65])
+{
+	struct walk w = { .m = m };
+
+	return digest_pages(next_frame, &w, hex);
+}

@@ -19,6 +19,7 @@ struct slot {
 	bool ram;
 	bool fixed; /* named by HVM_PARAMS: stays RAM */
 	bool told;  /* the stream has called it RAM */
+	bool known; /* its contents are defined */
 };
 
 struct maker {
@@ -38,7 +39,8 @@ struct maker {
 	uint32_t count, batch;
 
 	uint64_t serial;
-	unsigned int data_left;
+	unsigned int passes;
+	unsigned int data_left; /* of this pass; the next one adds its share */
 	unsigned int data_permille, dup_permille, extra_permille;
 	bool fixed_batch, verify;
 	struct xr_emit_param params[8];
@@ -213,8 +215,12 @@ static void put_params(struct maker *m)
 	builder_params(m->b, m->params, m->nparams);
 	for (uint32_t p = 0; p < m->nparams; p++) {
 		for (size_t i = 0; i < m->n && m->params[p].index != XR_EMIT_IDENT_PT; i++) {
-			if (m->slots[i].pfn == m->params[p].value && m->params[p].index != 4)
-				m->slots[i].serial = 0;
+			struct slot *s = &m->slots[i];
+
+			if (s->pfn != m->params[p].value || m->params[p].index == 4)
+				continue;
+			s->serial = 0;
+			s->known = s->told && s->ram;
 		}
 	}
 }
@@ -295,7 +301,9 @@ static void add_entry(struct maker *m, size_t i, unsigned int type)
 	s->told |= s->ram;
 	if (!s->ram)
 		s->serial = 0;
+	s->known &= s->ram;
 	if (builder_has_data(type)) {
+		s->known = true;
 		s->serial = rng_chance(&m->r, 1, 10) ? 0 : ++m->serial;
 		put_contents(m, s->pfn, s->serial);
 	}
@@ -359,6 +367,7 @@ static void later_pass(struct maker *m)
 	unsigned int out = may(m, RANDOM_BALLOON, 1, 2) ? (unsigned int)between(m, 1, 300) : 0;
 	unsigned int in = may(m, RANDOM_BALLOON, 1, 2) ? (unsigned int)between(m, 1, 700) : 0;
 
+	m->data_left += m->o.max_data / m->passes;
 	for (size_t i = from; i < m->n; i++) {
 		const struct slot *s = &m->slots[i];
 
@@ -374,7 +383,7 @@ static void later_pass(struct maker *m)
 	flush(m);
 }
 
-/* All RAM once more, to be compared; some of it differs. */
+/* All RAM that has contents once more, to be compared; some of it differs. */
 static void verify_pass(struct maker *m)
 {
 	builder_record(m->b, XR_EMIT_VERIFY, NULL, 0);
@@ -383,15 +392,16 @@ static void verify_pass(struct maker *m)
 	for (size_t i = 0; i < m->n && m->data_left; i++) {
 		const struct slot *s = &m->slots[i];
 		uint64_t shown = rng_chance(&m->r, 1, 30) ? ++m->serial : s->serial;
+		unsigned int type = s->ram ? XR_EMIT_XALLOC : XR_EMIT_XTAB;
 
 		if (m->count >= m->batch)
 			flush(m);
-		if (s->ram) {
+		if (s->known) {
 			put_contents(m, s->pfn, shown);
 			m->data_left--;
+			type = XR_EMIT_NOTAB;
 		}
-		m->entries[m->count++] =
-			XR_EMIT_ENTRY(s->ram ? XR_EMIT_NOTAB : XR_EMIT_XTAB, s->pfn);
+		m->entries[m->count++] = XR_EMIT_ENTRY(type, s->pfn);
 	}
 	flush(m);
 }
@@ -425,7 +435,10 @@ static void put_tail(struct maker *m)
 
 static void choose_style(struct maker *m)
 {
-	m->data_left = m->o.max_data;
+	m->passes = 1;
+	if (m->o.max_passes > 1 && may(m, RANDOM_PASSES, 2, 3))
+		m->passes = (unsigned int)between(m, 2, m->o.max_passes);
+	m->data_left = m->o.max_data / m->passes;
 	m->data_permille = (unsigned int)(rng_chance(&m->r, 1, 2) ? 1000 : between(m, 0, 1000));
 	m->dup_permille = may(m, RANDOM_DUPLICATES, 1, 4) ? (unsigned int)between(m, 1, 300) : 0;
 	m->extra_permille = (unsigned int)(rng_chance(&m->r, 1, 3) ? between(m, 1, 500) : 0);
@@ -447,7 +460,6 @@ void random_options_default(struct random_options *o, uint64_t seed)
 void random_stream_make(struct random_stream *s, const struct random_options *o)
 {
 	struct maker *m = must(calloc(1, sizeof(*m)));
-	unsigned int passes = 1;
 	size_t end;
 
 	*s = (struct random_stream){ .features = o->features };
@@ -461,9 +473,7 @@ void random_stream_make(struct random_stream *s, const struct random_options *o)
 	choose_params(m);
 	put_head(m);
 	first_pass(m);
-	if (o->max_passes > 1 && may(m, RANDOM_PASSES, 2, 3))
-		passes = (unsigned int)between(m, 2, o->max_passes);
-	while (--passes)
+	for (unsigned int pass = 1; pass < m->passes; pass++)
 		later_pass(m);
 	if (may(m, RANDOM_VERIFY, 1, 12))
 		verify_pass(m);

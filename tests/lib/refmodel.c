@@ -88,9 +88,17 @@ static void take_contents(struct refmodel *m, uint64_t pfn, const unsigned char 
 	m->pages++;
 	s->record = m->records;
 	if (m->verify)
-		m->differences += !!memcmp(s->page ? s->page : zeros, page, PAGE);
+		m->differences += !s->page || memcmp(s->page, page, PAGE) != 0;
 	else
 		s->page = page;
+}
+
+static void clear(struct refmodel *m, uint64_t pfn)
+{
+	struct ref_slot *s = slot_of(m, pfn);
+
+	if (s->used && s->backed)
+		s->page = zeros;
 }
 
 static void count_replaced(struct refmodel *m, uint64_t pfn)
@@ -155,7 +163,7 @@ static bool hvm_params(struct refmodel *m, const unsigned char *body, uint32_t l
 			m->params[p.index] = p.value;
 		if (p.index == XR_EMIT_STORE_PFN || p.index == XR_EMIT_IOREQ_PFN ||
 		    p.index == XR_EMIT_BUFIOREQ_PFN || p.index == XR_EMIT_CONSOLE_PFN)
-			slot_of(m, p.value)->page = NULL;
+			clear(m, p.value);
 	}
 	return true;
 }
@@ -244,9 +252,7 @@ bool refmodel_backed(const struct refmodel *m, uint64_t pfn)
 
 const unsigned char *refmodel_page(const struct refmodel *m, uint64_t pfn)
 {
-	const struct ref_slot *s = slot_of(m, pfn);
-
-	return s->page ? s->page : zeros;
+	return slot_of(m, pfn)->page;
 }
 
 struct cursor {
@@ -257,11 +263,13 @@ struct cursor {
 static int next_page(void *opaque, uint64_t *pfn, void *page)
 {
 	struct cursor *c = opaque;
+	const unsigned char *from;
 
 	if (c->i == c->m->backed)
 		return 0;
 	*pfn = c->m->pfns[c->i++];
-	memcpy(page, refmodel_page(c->m, *pfn), PAGE);
+	from = refmodel_page(c->m, *pfn);
+	memcpy(page, from ? from : zeros, PAGE);
 	return 1;
 }
 

@@ -5,9 +5,10 @@
  * stream's bytes, which must stay. What a restore leaves in the guest must equal it, whatever the
  * policy, the workers, the source and the timing.
  *
- * RAM type: P gains the pfn. Other type: P loses it, its contents are forgotten. Data: C is the
- * contents, unless in verify mode. RAM without data leaves C as it is; frames never written are
- * zero. HVM_PARAMS 1, 5, 6 and 17: the page they name is zero from there on, if it is backed.
+ * RAM type: P gains the pfn, its contents undefined. Other type: P loses it. Data: C is the
+ * contents, unless in verify mode. RAM without data leaves C as it is, undefined if nothing was
+ * written: Xen promises nothing of a fresh frame. HVM_PARAMS 1, 5, 6 and 17: the page they name is
+ * zero from there on, if it is backed.
  */
 #ifndef XR_TEST_REFMODEL_H
 #define XR_TEST_REFMODEL_H
@@ -16,9 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For the model host, so that what was not written is not what it should be by luck. */
+#define REF_FILL 0xf1e5f1e5f1e5f1e5ull
+
 struct ref_slot {
 	uint64_t pfn;
-	const unsigned char *page; /* NULL: zeros */
+	const unsigned char *page; /* NULL: undefined */
 	bool used, backed;
 	uint64_t record; /* that gave the page last; from 1 */
 };
@@ -33,7 +37,7 @@ struct refmodel {
 	bool verify, ended;
 	uint64_t records, pages; /* contents in the stream */
 	uint64_t replaced;	 /* of these, by a later entry of the same record */
-	uint64_t differences;	 /* contents that differed in verify mode */
+	uint64_t differences;	 /* contents that differed in verify mode; undefined ones do */
 	uint64_t params[64];	 /* by index; ~0 where not set */
 	uint64_t whole_2m;	 /* after refmodel_finish() */
 	const char *broken;	 /* why the stream can't be read; NULL */
@@ -53,10 +57,10 @@ size_t refmodel_stream(struct refmodel *m, const void *stream, size_t size, size
 void refmodel_finish(struct refmodel *m);
 
 bool refmodel_backed(const struct refmodel *m, uint64_t pfn);
-/* Contents of a backed pfn; never NULL then. */
+/* Contents of a pfn; NULL: undefined, or not backed. */
 const unsigned char *refmodel_page(const struct refmodel *m, uint64_t pfn);
 
-/* SHA-256 as in digest.h, over P; after refmodel_finish(). */
+/* SHA-256 as in digest.h, over P, undefined contents as zeros; after refmodel_finish(). */
 void refmodel_digest(const struct refmodel *m, char hex[65]);
 
 #endif

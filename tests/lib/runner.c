@@ -4,6 +4,8 @@
  * test is a child process; it has failed if an assertion did or the sanitizer has something to say.
  * Of libcriterion only the formatting of messages is used: what the tests call is defined here.
  */
+#include "base/clock.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -22,9 +24,12 @@
 #define SLOWER 10u    /* how much longer than Criterion's timeout a test may take here */
 #define PATIENCE 900u /* seconds, for a test without a timeout */
 
-/* Criterion puts a pointer to each test into a section of that name. */
+/* Criterion puts pointers to tests, and to suites that say something, into sections of these names.
+ */
 extern struct criterion_test *const __start_cr_tst[];
 extern struct criterion_test *const __stop_cr_tst[];
+extern struct criterion_suite *const __start_cr_sts[] __attribute__((weak));
+extern struct criterion_suite *const __stop_cr_sts[] __attribute__((weak));
 
 struct criterion_options criterion_options;
 
@@ -32,6 +37,7 @@ struct job {
 	const struct criterion_test *test;
 	pid_t pid; /* also of its process group; 0: none */
 	FILE *said;
+	uint64_t begun;
 };
 
 struct runner {
@@ -97,20 +103,43 @@ void criterion_internal_test_teardown(void)
 {
 }
 
+/* What TestSuite() says, for all tests of it. */
+static struct criterion_test_extra_data suite_of(const struct criterion_test *t)
+{
+	struct criterion_suite *const *s = __start_cr_sts;
+
+	for (; s < __stop_cr_sts; s++) {
+		if (*s && !strcmp((*s)->name, t->category))
+			return *(*s)->data;
+	}
+	return (struct criterion_test_extra_data){ .timeout = 0 };
+}
+
+static unsigned int patience(const struct criterion_test *t)
+{
+	double timeout = t->data->timeout > 0 ? t->data->timeout : suite_of(t).timeout;
+
+	return timeout > 0 ? (unsigned int)timeout * SLOWER : PATIENCE;
+}
+
 __attribute__((noreturn)) static void in_child(const struct job *j)
 {
-	const struct criterion_test_extra_data *d = j->test->data;
+	const struct criterion_test_extra_data *d = j->test->data, suite = suite_of(j->test);
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(fileno(j->said), STDOUT_FILENO);
 	dup2(fileno(j->said), STDERR_FILENO);
-	alarm(d->timeout > 0 ? (unsigned int)d->timeout * SLOWER : PATIENCE);
+	alarm(patience(j->test));
+	if (suite.init)
+		suite.init();
 	if (d->init)
 		d->init();
 	j->test->test();
 	if (d->fini)
 		d->fini();
+	if (suite.fini)
+		suite.fini();
 	leave(__atomic_load_n(&failures, __ATOMIC_RELAXED) != 0);
 }
 
@@ -151,8 +180,8 @@ static void report(struct runner *r, const struct job *j, int status)
 
 	if (why)
 		show(j->said);
-	printf("%s %s::%s%s%s\n", failed ? "FAILED" : "ok", j->test->category, j->test->name,
-	       failed ? ": " : "",
+	printf("%s %s::%s (%.2fs)%s%s\n", failed ? "FAILED" : "ok", j->test->category,
+	       j->test->name, (double)(xr_now() - j->begun) / 1e9, failed ? ": " : "",
 	       skipped	? " # SKIP"
 	       : failed ? why
 			: "");
@@ -194,7 +223,7 @@ static bool start(struct runner *r, const struct criterion_test *t)
 
 	while (!(j = free_job(r)))
 		finish_one(r);
-	*j = (struct job){ .test = t, .said = tmpfile() };
+	*j = (struct job){ .test = t, .said = tmpfile(), .begun = xr_now() };
 	if (!j->said)
 		return false;
 	fflush(NULL);

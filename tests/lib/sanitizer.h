@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What tests leave out in a build with a sanitizer. */
+/* What tests do less of, or leave out, in a build with a sanitizer. */
 #ifndef XR_TEST_SANITIZER_H
 #define XR_TEST_SANITIZER_H
 
@@ -25,5 +25,8 @@
 #define NO_PROCESSES TSAN
 
 #define SANITIZED (ASAN || TSAN)
+
+/* How often to do what is done n times without a sanitizer; never less than once. */
+#define FEWER(n) (TSAN ? ((n) + 9) / 10 : ASAN ? ((n) + 3) / 4 : (n))
 
 #endif

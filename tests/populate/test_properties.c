@@ -4,6 +4,7 @@
  * the frames the stream last called RAM, and on the way no rule of Xen was broken. XR_SEED=n
  * replays one history.
  */
+#include "lib/sanitizer.h"
 #include "populate/fake_host.h"
 #include "populate/script.h"
 
@@ -364,7 +365,7 @@ static void for_seeds(void (*one)(unsigned long), unsigned long n)
 	if (only)
 		one(strtoul(only, NULL, 0));
 	else
-		for (unsigned long seed = 1; seed <= n; seed++)
+		for (unsigned long seed = 1; seed <= FEWER(n); seed++)
 			one(seed);
 }
 

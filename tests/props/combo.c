@@ -16,8 +16,8 @@ struct combo combo_random(struct rng *r)
 
 	c.feed = PICK(r, FEED_FILE, FEED_FILE, FEED_FILE, FEED_PIPE, FEED_PIPE, FEED_SOCKET,
 		      FEED_TCP);
-	c.workers = PICK(r, 1, 2, 4, 8);
-	c.kind = PICK(r, XR_WORKER_PROCESS, XR_WORKER_THREAD);
+	c.workers = PICK(r, 1, 1, 1, 2, 2, 2, 4, 4, 4, 8);
+	c.kind = PICK(r, XR_WORKER_PROCESS, XR_WORKER_THREAD, XR_WORKER_THREAD);
 	if (NO_PROCESSES)
 		c.kind = XR_WORKER_THREAD;
 	c.policy = PICK(r, XR_POLICY_EXACT, XR_POLICY_EXACT, XR_POLICY_SPECULATIVE, XR_POLICY_4K);

@@ -99,6 +99,7 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	set.start_pages = a->start_pages;
 	set.max_pages = a->start_pages + s->ref.peak + room[c->room];
 	set.no_huge = true;
+	set.fill = ~a->r->seed | 1;
 	rc = xr_model_create(&a->model, &set);
 	if (rc)
 		return why_not(&a->why, "no model: %d", rc);
@@ -231,9 +232,14 @@ static unsigned int from_env(const char *name, unsigned int otherwise)
 	return text ? (unsigned int)strtoul(text, NULL, 0) : otherwise;
 }
 
+/* Most seeds have few contents: those are what takes time, the frames are what is interesting. */
 static void options_of(struct random_options *o, uint64_t seed)
 {
+	struct rng dice = rng_seed(~seed);
+
 	random_options_default(o, seed);
+	if (rng_chance(&dice, 7, 8))
+		o->max_data = (unsigned int)(10 + rng_below(&dice, 140));
 	o->features = from_env("XR_FEATURES", o->features);
 	o->max_data = from_env("XR_MAX_DATA", o->max_data);
 	o->max_pfns = from_env("XR_MAX_PFNS", o->max_pfns);

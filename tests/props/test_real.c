@@ -200,6 +200,7 @@ static bool restore(void *arg, char *text, size_t room)
 		return why_not(&w, "no source");
 	xr_model_settings_default(&set);
 	set.max_pages = j->e.populated + 256; /* what libxl leaves */
+	set.fill = REF_FILL;
 	xr_settings_default(&s);
 	s.fd = f.fd;
 	s.host = XR_HOST_MODEL;

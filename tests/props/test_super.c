@@ -2,6 +2,7 @@
 /* Not only right but well laid out: what ends up whole is one large page. */
 #include "generate/generate.h"
 #include "lib/feed.h"
+#include "lib/refmodel.h"
 #include "props/check.h"
 
 #include <criterion/criterion.h>
@@ -54,6 +55,7 @@ static struct restored restore(const struct xr_gen_options *o, enum feed_kind ki
 	xr_model_settings_default(&set);
 	set.max_pages = r.sum.populated + spare;
 	set.no_huge = true;
+	set.fill = REF_FILL;
 	cr_assert_eq(xr_model_create(&r.model, &set), 0);
 	xr_settings_default(&s);
 	s.fd = f.fd;

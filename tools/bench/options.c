@@ -2,8 +2,8 @@
 #include "bench/options.h"
 
 #include "bench/bench.h"
+#include "generate/size.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -124,35 +124,11 @@ static int bad(const char *fmt, ...)
 	return EXIT_USAGE + 1;
 }
 
-/* A number with an optional K, M, G or T (powers of 1024); *end is behind it. */
-static bool take_size(const char *text, const char **end, uint64_t *out)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	unsigned int shift = 0;
-	char *stop;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &stop, 0);
-	unit = *stop ? strchr(units, *stop & ~0x20) : NULL;
-	if (unit && *unit) {
-		shift = 10 * (unsigned int)(unit - units + 1);
-		stop++;
-	}
-	*end = stop;
-	if (errno || *out > UINT64_MAX >> shift)
-		return false;
-	*out <<= shift;
-	return true;
-}
-
 static int size(const char *arg, const char *name, uint64_t min, uint64_t max, uint64_t *out)
 {
 	const char *end;
 
-	if (!take_size(arg, &end, out) || *end || *out < min || *out > max)
+	if (!xr_take_size(arg, &end, out) || *end || *out < min || *out > max)
 		return bad("--%s takes a number from %llu to %llu, not '%s'", name,
 			   (unsigned long long)min, (unsigned long long)max, arg);
 	return 0;
@@ -177,7 +153,7 @@ static int sizes(const char *arg, const char *name, uint64_t min, uint64_t max,
 	for (out->n = 0; out->n < BENCH_LIST_MAX; p++) {
 		uint64_t *v = &out->v[out->n++];
 
-		if (!take_size(p, &p, v) || *v < min || *v > max)
+		if (!xr_take_size(p, &p, v) || *v < min || *v > max)
 			break;
 		if (!*p)
 			return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The `generate` command: options to struct xr_gen_options, the summary as one line of JSON. */
 #include "generate/generate.h"
+#include "generate/size.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,28 +76,11 @@ struct command {
 	bool quiet, help;
 };
 
-/* A number with an optional K, M, G or T (powers of 1024). */
 static bool parse_size(const char *text, uint64_t *out)
 {
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned int shift = 0;
+	const char *end;
 
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &end, 0);
-	if (*end) {
-		unit = strchr(units, *end & ~0x20);
-		if (!unit || !*unit || end[1])
-			return false;
-		shift = 10 * (unsigned int)(unit - units + 1);
-	}
-	if (errno || *out > UINT64_MAX >> shift)
-		return false;
-	*out <<= shift;
-	return true;
+	return xr_take_size(text, &end, out) && !*end;
 }
 
 static bool parse_number(const char *text, unsigned int *out)

@@ -11,7 +11,7 @@
 
 int xr_sink_open(struct xr_sink *s, int fd)
 {
-	*s = (struct xr_sink){ .fd = fd, .room = XR_SINK_PIECE };
+	*s = (struct xr_sink){ .fd = fd, .room = fd < 0 ? 4096 : XR_SINK_PIECE };
 	s->data = malloc(s->room);
 	if (!s->data)
 		s->error = -ENOMEM;
