@@ -10,9 +10,6 @@
 #include <string.h>
 
 #define SLACK (256ull << 20) /* page tables, queues, the programs */
-#define LOOK_MIN_MS 2u
-#define LOOK_MAX_MS 50u
-#define LOOKS 200.0
 
 static uint64_t need_of(const struct bench_stream *s)
 {
@@ -90,14 +87,11 @@ static int run_rounds(struct bench *b, const struct bench_stream *s)
 static int trace(struct bench *b, const struct bench_cell *c)
 {
 	struct bench_timeline *tl = &b->timelines[c->source];
-	const double ms = bench_summarise(c).seconds.median * 1000 / LOOKS;
 	struct bench_run run;
 	char text[512];
 	int rc;
 
-	tl->every_ms = ms < LOOK_MIN_MS	  ? LOOK_MIN_MS
-		       : ms > LOOK_MAX_MS ? LOOK_MAX_MS
-					  : (unsigned int)ms;
+	tl->every_ms = bench_timeline_every(bench_summarise(c).seconds.median);
 	if (!b->opt.quiet)
 		fprintf(stderr, "timeline      ours  %s\n", bench_source_names[c->source]);
 	rc = warm(c->stream);
