@@ -127,6 +127,18 @@ static void warn_memory(struct bench *b, const struct bench_stream *s)
 			   (double)(s->populated << 12) / (1u << 30));
 }
 
+/* The cells of a stream that can't be had fail; what was measured before stays. */
+static void give_up(struct bench *b, const struct bench_stream *s, int error)
+{
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		struct bench_cell *c = &b->cells[i];
+
+		if (c->stream == s)
+			snprintf(c->error, sizeof(c->error), "the stream could not be made: %s",
+				 strerror(-error));
+	}
+}
+
 int bench_run_all(struct bench *b)
 {
 	int rc = 0;
@@ -140,6 +152,12 @@ int bench_run_all(struct bench *b)
 				: s->generated ? "being generated"
 					       : b->opt.stream);
 		rc = bench_stream_prepare(s, &b->opt);
+		if (rc && rc != -ECANCELED && i) {
+			give_up(b, s, rc);
+			bench_stream_release(s);
+			rc = 0;
+			continue;
+		}
 		if (!rc)
 			warn_memory(b, s);
 		if (!rc)
