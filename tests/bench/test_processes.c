@@ -257,6 +257,43 @@ Test(command, leaves_no_process_when_killed, .timeout = 120)
 	no_child_is_left();
 }
 
+static bool ignores_hangup(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long long mask = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "SigIgn: %llx", &mask) != 1)
+		;
+	fclose(f);
+	return mask >> (SIGHUP - 1) & 1;
+}
+
+/* As nohup wants it, for a bench that runs for hours. */
+Test(command, leaves_an_ignored_hangup_ignored, .timeout = 120)
+{
+	char dir[] = "/tmp/xr-bench-test-XXXXXX", path[64];
+	pid_t pid, restorer = 0;
+	FILE *f;
+
+	signal(SIGHUP, SIG_IGN);
+	pid = start_bench(dir);
+	await_restorer(dir);
+	cr_expect(ignores_hangup(pid));
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fscanf(f, "%d", &restorer) == 1)
+		cr_expect(ignores_hangup(restorer));
+	fclose(f);
+	cr_expect(restorer);
+	kill(pid, SIGINT);
+	no_child_is_left();
+}
+
 /* No file of this program and its children may have more than 4 MiB. */
 static pid_t start_bench_without_room(int out)
 {
