@@ -143,6 +143,13 @@ Test(summary, ratio_pairs_the_rounds)
 	cr_assert_eq(r.max, 2.0);
 }
 
+Test(timeline, points_last_to_the_end)
+{
+	for (double seconds = 0.01; seconds < 1000; seconds *= 1.3)
+		cr_assert_geq(bench_timeline_every(seconds) * BENCH_POINTS_MAX, 1000 * seconds,
+			      "of %.2f s", seconds);
+}
+
 Test(options, take_and_refuse)
 {
 	static const struct {

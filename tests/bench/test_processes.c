@@ -9,10 +9,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -253,6 +255,91 @@ Test(command, leaves_no_process_when_killed, .timeout = 120)
 	await_restorer(dir);
 	kill(pid, SIGKILL);
 	no_child_is_left();
+}
+
+static bool ignores_hangup(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long long mask = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "SigIgn: %llx", &mask) != 1)
+		;
+	fclose(f);
+	return mask >> (SIGHUP - 1) & 1;
+}
+
+/* As nohup wants it, for a bench that runs for hours. */
+Test(command, leaves_an_ignored_hangup_ignored, .timeout = 120)
+{
+	char dir[] = "/tmp/xr-bench-test-XXXXXX", path[64];
+	pid_t pid, restorer = 0;
+	FILE *f;
+
+	signal(SIGHUP, SIG_IGN);
+	pid = start_bench(dir);
+	await_restorer(dir);
+	cr_expect(ignores_hangup(pid));
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	while (fscanf(f, "%d", &restorer) == 1)
+		cr_expect(ignores_hangup(restorer));
+	fclose(f);
+	cr_expect(restorer);
+	kill(pid, SIGINT);
+	no_child_is_left();
+}
+
+/* No file of this program and its children may have more than 4 MiB. */
+static pid_t start_bench_without_room(int out)
+{
+	const struct rlimit most = { 4u << 20, 4u << 20 };
+	const char *bench = getenv("XR_BENCH_RUN");
+	pid_t pid;
+
+	cr_assert_not_null(bench, "the test command sets XR_BENCH_RUN");
+	pid = fork();
+	if (pid)
+		return pid;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &most);
+	dup2(out, 1);
+	freopen("/dev/null", "w", stderr);
+	execl(bench, bench, "-q", "--runs=1", "--size=1M", "--scale=16M", "--contenders=limit",
+	      "--sources=file", "--json=-", (char *)NULL);
+	_exit(127);
+}
+
+Test(command, a_stream_that_cannot_be_made_costs_its_own_figures_only, .timeout = 120)
+{
+	unsigned int figures = 0, errors = 0;
+	json_t *j, *cell;
+	int out[2], status;
+	size_t i;
+	pid_t pid;
+
+	cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+	pid = start_bench_without_room(out[1]);
+	close(out[1]);
+	j = json_loadfd(out[0], 0, NULL);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %#x", status);
+	cr_assert_not_null(j);
+	json_array_foreach(json_object_get(j, "cells"), i, cell)
+	{
+		const bool main =
+			!strcmp(json_string_value(json_object_get(cell, "section")), "main");
+
+		figures += main && json_object_get(cell, "seconds");
+		errors += !main && json_object_get(cell, "error");
+	}
+	cr_assert(figures && figures + errors == json_array_size(json_object_get(j, "cells")));
+	json_decref(j);
+	close(out[0]);
 }
 
 Test(machine, touching_is_bounded)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define REGION ((uint64_t)1 << XR_ORDER_2M)
@@ -76,10 +77,27 @@ static int write_all(struct xr_copy *c, uint64_t frames, struct xr_error *err)
 	return rc ? rc : xr_copy_drain(c, err);
 }
 
+/* Of this process and of those that it waited for. */
+static double cpu_now(void)
+{
+	const int whose[] = { RUSAGE_SELF, RUSAGE_CHILDREN };
+	double sum = 0;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rusage u;
+
+		getrusage(whose[i], &u);
+		sum += (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+		       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	}
+	return sum;
+}
+
 static int copy(struct xr_host *h, const struct task *t, FILE *out)
 {
 	struct xr_copy_config cfg = { t->workers, t->way->kind, true, 0, NULL };
 	struct xr_copy *c = NULL;
+	const double cpu = cpu_now();
 	struct xr_error err;
 	uint64_t begun;
 	int rc = xr_copy_open_tuned(&c, h, &cfg, &t->way->keep, &err);
@@ -91,7 +109,7 @@ static int copy(struct xr_host *h, const struct task *t, FILE *out)
 	if (rc)
 		fprintf(stderr, "%s\n", err.text);
 	else
-		fprintf(out, "%.9f\n", (double)(xr_now() - begun) / 1e9);
+		fprintf(out, "%.9f %.6f\n", (double)(xr_now() - begun) / 1e9, cpu_now() - cpu);
 	return rc;
 }
 
@@ -129,13 +147,12 @@ static int measure(struct task *t, int file, struct figures *f)
 		rc = bench_child_run(&job, &o);
 	if (rc)
 		return rc;
-	if (o.status || o.timed_out) {
+	if (o.status || o.timed_out ||
+	    sscanf(o.out, "%lf %lf", &f->seconds[f->n], &f->cpu[f->n]) != 2) {
 		fprintf(stderr, "%s: %s\n", t->way->name, o.err);
 		rc = -ECHILD;
-	} else {
-		f->seconds[f->n] = strtod(o.out, NULL);
-		f->cpu[f->n++] = o.cpu_seconds;
 	}
+	f->n += !rc;
 	bench_outcome_free(&o);
 	return rc;
 }

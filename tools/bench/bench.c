@@ -59,9 +59,9 @@ static int find_programs(struct bench *b)
 	b->stock = look_for(o->stock, STOCK_NAME);
 	if (!b->program || (o->preload && !b->preload) || (o->stock && !b->stock)) {
 		fprintf(stderr, "xenrestore bench: cannot read %s\n",
-			!b->program   ? o->program
-			: !b->preload ? o->preload
-				      : o->stock);
+			!b->program		    ? o->program
+			: o->preload && !b->preload ? o->preload
+						    : o->stock);
 		return -ENOENT;
 	}
 	if (!b->preload)

@@ -34,8 +34,11 @@ void bench_signals_catch(void)
 	const struct sigaction sa = { .sa_handler = on_signal };
 
 	signalled = 0;
-	for (size_t i = 0; i < NCAUGHT; i++)
-		sigaction(caught[i], &sa, &before[i]);
+	for (size_t i = 0; i < NCAUGHT; i++) {
+		sigaction(caught[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN) /* as nohup leaves it */
+			sigaction(caught[i], &sa, NULL);
+	}
 }
 
 void bench_signals_release(void)
@@ -52,6 +55,7 @@ int bench_signalled(void)
 pid_t bench_fork(void)
 {
 	const pid_t parent = getpid();
+	struct sigaction sa;
 	pid_t pid;
 
 	fflush(NULL);
@@ -61,8 +65,11 @@ pid_t bench_fork(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	for (size_t i = 0; i < NCAUGHT; i++)
-		signal(caught[i], SIG_DFL);
+	for (size_t i = 0; i < NCAUGHT; i++) {
+		sigaction(caught[i], NULL, &sa);
+		if (sa.sa_handler != SIG_IGN)
+			signal(caught[i], SIG_DFL);
+	}
 	return 0;
 }
 

@@ -42,10 +42,11 @@ void bench_outcome_free(struct bench_outcome *o);
 /* "exited with 3", "was killed by signal 9", "took longer than ...". */
 void bench_outcome_say(const struct bench_outcome *o, char *text, size_t size);
 
-/* fork() whose child is killed when this process ends and has default signal handling. */
+/* fork() whose child is killed when this process ends and handles signals by default, or ignores
+ * them as its parent does. */
 pid_t bench_fork(void);
 
-/* Note SIGINT, SIGTERM and SIGHUP from here on, until bench_signals_release(). */
+/* Note SIGINT, SIGTERM and SIGHUP, unless ignored, from here on until bench_signals_release(). */
 void bench_signals_catch(void);
 void bench_signals_release(void);
 int bench_signalled(void); /* the signal that came, or 0 */

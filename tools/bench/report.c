@@ -197,7 +197,8 @@ static void print_size(FILE *to, const struct bench_stream *st, const struct ben
 		fprintf(to, " %8.3f", s.gib_per_second.median);
 	else
 		fprintf(to, " %8s", "-");
-	fprintf(to, " %9.1f %11.1f\n", s.ns_per_page, s.cpu_ns_per_page);
+	fprintf(to, " %9.1f %11.1f%s\n", s.ns_per_page, s.cpu_ns_per_page,
+		st->types_only ? "  types only" : "");
 }
 
 static void print_scale(FILE *to, const struct bench *b)
@@ -220,10 +221,7 @@ static void print_scale(FILE *to, const struct bench *b)
 			print_size(to, c->stream, c);
 	}
 	if (b->opt.scale_types.n)
-		fprintf(to,
-			"  guests of %.0f GiB and more in this list may be types only: no contents, "
-			"accounted, not backed\n",
-			(double)b->opt.scale_types.v[0] / GIB);
+		fprintf(to, "  types only: a guest without contents, accounted, not backed\n");
 }
 
 void bench_report(FILE *to, const struct bench *b)

@@ -10,9 +10,6 @@
 #include <string.h>
 
 #define SLACK (256ull << 20) /* page tables, queues, the programs */
-#define LOOK_MIN_MS 2u
-#define LOOK_MAX_MS 50u
-#define LOOKS 200.0
 
 static uint64_t need_of(const struct bench_stream *s)
 {
@@ -90,14 +87,11 @@ static int run_rounds(struct bench *b, const struct bench_stream *s)
 static int trace(struct bench *b, const struct bench_cell *c)
 {
 	struct bench_timeline *tl = &b->timelines[c->source];
-	const double ms = bench_summarise(c).seconds.median * 1000 / LOOKS;
 	struct bench_run run;
 	char text[512];
 	int rc;
 
-	tl->every_ms = ms < LOOK_MIN_MS	  ? LOOK_MIN_MS
-		       : ms > LOOK_MAX_MS ? LOOK_MAX_MS
-					  : (unsigned int)ms;
+	tl->every_ms = bench_timeline_every(bench_summarise(c).seconds.median);
 	if (!b->opt.quiet)
 		fprintf(stderr, "timeline      ours  %s\n", bench_source_names[c->source]);
 	rc = warm(c->stream);
@@ -133,6 +127,18 @@ static void warn_memory(struct bench *b, const struct bench_stream *s)
 			   (double)(s->populated << 12) / (1u << 30));
 }
 
+/* The cells of a stream that can't be had fail; what was measured before stays. */
+static void give_up(struct bench *b, const struct bench_stream *s, int error)
+{
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		struct bench_cell *c = &b->cells[i];
+
+		if (c->stream == s)
+			snprintf(c->error, sizeof(c->error), "the stream could not be made: %s",
+				 strerror(-error));
+	}
+}
+
 int bench_run_all(struct bench *b)
 {
 	int rc = 0;
@@ -146,6 +152,12 @@ int bench_run_all(struct bench *b)
 				: s->generated ? "being generated"
 					       : b->opt.stream);
 		rc = bench_stream_prepare(s, &b->opt);
+		if (rc && rc != -ECANCELED && i) {
+			give_up(b, s, rc);
+			bench_stream_release(s);
+			rc = 0;
+			continue;
+		}
 		if (!rc)
 			warn_memory(b, s);
 		if (!rc)

@@ -71,6 +71,9 @@ static int make_body(void *arg, FILE *out)
 	struct xr_gen_summary s;
 	int rc = xr_generate(m->fd, m->gen, &s);
 
+	/* Else it is written back during the first rounds. */
+	if (!rc && fdatasync(m->fd))
+		rc = -errno;
 	if (rc)
 		fprintf(stderr, "%s\n", strerror(-rc));
 	else

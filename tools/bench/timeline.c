@@ -9,9 +9,17 @@
 #include <string.h>
 
 #define DEPTH 3u
+#define EVERY_MIN_MS 2u
 
 const char *const bench_lane_names[LANE_COUNT] = { "stream", "populate", "copy", "io_uring",
 						   "other" };
+
+unsigned int bench_timeline_every(double seconds)
+{
+	const double ms = seconds * 1000 * 2 / BENCH_POINTS_MAX;
+
+	return ms < EVERY_MIN_MS ? EVERY_MIN_MS : (unsigned int)ms;
+}
 
 void bench_timeline_begin(struct bench_timeline *t)
 {

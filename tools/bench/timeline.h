@@ -44,6 +44,9 @@ struct bench_timeline {
 	unsigned int nseen;
 };
 
+/* How often to look, in ms, at what should take so long: the points last for twice that. */
+unsigned int bench_timeline_every(double seconds);
+
 void bench_timeline_begin(struct bench_timeline *t);
 
 /* One look at the process and its descendants. Never fails: what is gone has no time. */
