@@ -67,6 +67,9 @@ for tool in apt-get dpkg-deb gcc ld readelf xz gzip od; do
 	command -v $tool >/dev/null || missing "no $tool on this host"
 done
 [ -e /$LIBDIR/libc.a ] || missing "no static C library (libc6-dev) on this host"
+free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+[ -n "$PREPARE" ] || [ "$free" -ge $((MEM + 256)) ] ||
+	missing "only $free MiB of memory free; the emulated machine needs $MEM"
 mkdir -p "$W"
 exec 9>"$W/lock"
 flock 9 # two runs must not build the cache at once
@@ -83,11 +86,12 @@ unpack() {
 	local opts=(-qq -y --no-install-recommends -o Debug::NoLocking=1
 		-o "APT::Sandbox::User=$(id -un)" -o "Dir::State::status=$apt/status"
 		-o "Dir::Cache=$apt" -o "Dir::Cache::archives=$debs/")
-	if ! apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
+	if ! timeout 600 apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
 		# An image that never ran update has no package lists; keep some of our own.
 		mkdir -p "$W/lists/partial"
-		apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update >"$apt/log" 2>&1 &&
-			apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
+		timeout 300 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update \
+			>"$apt/log" 2>&1 &&
+			timeout 600 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
 				--download-only "$@" >>"$apt/log" 2>&1 || {
 			tail -n 5 "$apt/log" >&2
 			missing "cannot fetch packages: $*"

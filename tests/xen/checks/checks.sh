@@ -59,11 +59,12 @@ migrate() {
 	local start
 	cat >/tmp/recv.sh <<-END
 		#!/bin/busybox sh
-		xr-lab tee /tmp/$2.stream | busybox time -f '%U %S' -o /tmp/time xl migrate-receive -p
+		xr-lab tee /tmp/$2.stream | xl migrate-receive -p
 	END
 	chmod +x /tmp/recv.sh
 	dd if=/dev/zero of=/tmp/count bs=88 count=1 2>/dev/null
 	: >/tmp/helper.pids
+	rm -f /tmp/time
 	trace_start
 	start=$(now)
 	LIBXL_SAVE_HELPER=/tmp/helper-$1 timeout -s KILL "$(limit 180)" \

@@ -62,9 +62,10 @@ left_nothing() {
 
 # ---- restores ---------------------------------------------------------------------------------
 
-# cpu: seconds of CPU time that the last `timed` command and all its descendants took
+# cpu: the CPU time that the last `timed` command and all its descendants took. Not of migrations,
+# where a guest runs beside them on the one CPU.
 timed() { busybox time -f '%U %S' -o /tmp/time "$@"; }
-cpu() { awk 'END { printf "%.1f", $1 + $2 }' /tmp/time; }
+cpu() { [ ! -e /tmp/time ] || awk 'END { printf " cpu=%.1fs", $1 + $2 }' /tmp/time; }
 
 # restore HELPER FILE [XL-OPTIONS]: status in RC, seconds in WALL, xl's words in /tmp/xl.log
 restore() {
@@ -84,7 +85,7 @@ restore() {
 count() { od -An -tu8 -w8 -j $((8 * $1)) -N 8 /tmp/count | tr -d ' '; }
 
 figures() {
-	fig "wall=${WALL}s cpu=$(cpu)s hypercalls=$(count 0) populate=$(count 3)x2M+$(count 2)x4K/$(count 1)calls" \
+	fig "wall=${WALL}s$(cpu) hypercalls=$(count 0) populate=$(count 3)x2M+$(count 2)x4K/$(count 1)calls" \
 		"release=$(count 6)/$(count 5)calls map=$(count 8)/$(count 7)calls" \
 		"unmap=$(count 10)/$(count 9)calls"
 }
