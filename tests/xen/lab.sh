@@ -67,6 +67,9 @@ for tool in apt-get dpkg-deb gcc ld readelf xz gzip od; do
 	command -v $tool >/dev/null || missing "no $tool on this host"
 done
 [ -e /$LIBDIR/libc.a ] || missing "no static C library (libc6-dev) on this host"
+free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+[ -n "$PREPARE" ] || [ "$free" -ge $((MEM + 256)) ] ||
+	missing "only $free MiB of memory free; the emulated machine needs $MEM"
 mkdir -p "$W"
 exec 9>"$W/lock"
 flock 9 # two runs must not build the cache at once
@@ -83,11 +86,12 @@ unpack() {
 	local opts=(-qq -y --no-install-recommends -o Debug::NoLocking=1
 		-o "APT::Sandbox::User=$(id -un)" -o "Dir::State::status=$apt/status"
 		-o "Dir::Cache=$apt" -o "Dir::Cache::archives=$debs/")
-	if ! apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
+	if ! timeout 600 apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
 		# An image that never ran update has no package lists; keep some of our own.
 		mkdir -p "$W/lists/partial"
-		apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update >"$apt/log" 2>&1 &&
-			apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
+		timeout 300 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update \
+			>"$apt/log" 2>&1 &&
+			timeout 600 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
 				--download-only "$@" >>"$apt/log" 2>&1 || {
 			tail -n 5 "$apt/log" >&2
 			missing "cannot fetch packages: $*"
@@ -191,7 +195,8 @@ build_tiny() {
 
 build_tools() {
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -o "$1/xr-lab" \
-		"$HERE"/dom0/{xr-lab,stream,p2m}.c -L"$S/$LIBDIR" -lxenctrl \
+		"$HERE"/dom0/{xr-lab,stream,damage,memory,p2m}.c -L"$S/$LIBDIR" -lxenctrl \
+		-lxenforeignmemory \
 		-Wl,--allow-shlib-undefined
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -fPIC -shared \
 		-o "$1/count.so" "$HERE/dom0/count.c" -ldl
@@ -288,9 +293,12 @@ flock -u 9
 CPU=max,-smap,-rdtscp,-pku
 DOM0OPTS="dom0_mem=${DOM0}M,max:${DOM0}M"
 MACHINE=(-machine q35)
+SHARE=(-device virtio-9p-pci,fsdev=lab,mount_tag=lab)
 if [ -n "$PVH" ]; then
-	DOM0OPTS="$DOM0OPTS dom0=pvh dom0-iommu=passthrough"
-	MACHINE=(-machine q35 -device "amd-iommu")
+	# Its frames lie anywhere, so devices must go through the IOMMU.
+	DOM0OPTS="$DOM0OPTS dom0=pvh"
+	MACHINE=(-machine q35 -device amd-iommu)
+	SHARE=(-device virtio-9p-pci,fsdev=lab,mount_tag=lab,disable-legacy=on,iommu_platform=on)
 fi
 rc=0
 timeout -k 5 "$LIMIT" "${QEMU[@]}" \
@@ -299,7 +307,7 @@ timeout -k 5 "$LIMIT" "${QEMU[@]}" \
 	-append "$DOM0OPTS console=com1 com1=115200 loglvl=all guest_loglvl=all spec-ctrl=eager-fpu $XENOPTS" \
 	-initrd "$T/vmlinux console=hvc0 panic=1 ${KOPTS//,/,,},$T/initrd" \
 	-serial "file:$OUT/logs/console.log" -serial stdio \
-	-virtfs "local,path=$OUT,mount_tag=lab,security_model=none" </dev/null || rc=$?
+	-fsdev "local,id=lab,path=$OUT,security_model=none" "${SHARE[@]}" </dev/null || rc=$?
 if [ $rc = 124 ] || [ $rc = 137 ]; then
 	say "time limit of ${LIMIT}s reached"
 	exit 124

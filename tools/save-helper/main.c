@@ -18,6 +18,10 @@
 #include <unistd.h>
 #include <xenctrl.h>
 
+/* Each word of progress wakes libxl, so not as often as the engine offers one. */
+#define TELL_EVERY 0.5	       /* s */
+#define TELL_OF_PIPE_EVERY 2.0 /* where it is a line in a log, not one that is overwritten */
+
 #define CALLBACKS_PLAIN 0x300ul /* static_data_done and restore_results, as from Xen 4.14 on */
 
 struct job {
@@ -28,8 +32,7 @@ struct job {
 
 struct running {
 	struct xr_channel channel;
-	bool told_seconds;
-	unsigned int last_pass;
+	double told; /* seconds after the start, of the last progress */
 };
 
 static int complain(const char *what)
@@ -126,6 +129,7 @@ static int static_data_done(unsigned int missing, void *opaque)
 	return xr_channel_static_data_done(&((struct running *)opaque)->channel, missing);
 }
 
+/* libxl divides by the total, and shows a share of it: without one, there is only the log. */
 static void progress(const struct xr_progress *p, void *opaque)
 {
 	struct running *run = opaque;
@@ -133,13 +137,19 @@ static void progress(const struct xr_progress *p, void *opaque)
 	char what[160];
 	int n;
 
+	if (p->seconds - run->told < (p->bytes_total ? TELL_EVERY : TELL_OF_PIPE_EVERY))
+		return;
+	run->told = p->seconds;
 	n = snprintf(what, sizeof(what), "pass %u, %" PRIu64 " pages, %.1f MiB/s", p->pass,
 		     p->pages_done, rate / (1u << 20));
-	if (p->bytes_total && rate > 0 && n > 0 && (size_t)n < sizeof(what))
+	if (!p->bytes_total) {
+		xtl_log(&run->channel.logger, XTL_DETAIL, -1, "xenrestore", "%s", what);
+		return;
+	}
+	if (rate > 0 && n > 0 && (size_t)n < sizeof(what))
 		snprintf(what + n, sizeof(what) - (size_t)n, ", %.0f s to go",
 			 (double)(p->bytes_total - p->bytes_done) / rate);
-	xr_channel_progress(&run->channel, what, p->bytes_done >> 12,
-			    (p->bytes_total ? p->bytes_total : p->bytes_done) >> 12);
+	xr_channel_progress(&run->channel, what, p->bytes_done >> 12, p->bytes_total >> 12);
 }
 
 /*

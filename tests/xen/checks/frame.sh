@@ -18,12 +18,12 @@ fig() { printf ' %s' "$*" >>/tmp/fig; }
 
 # A wrapper per helper: counts what a restore asks of Xen and leaves the pid. exec keeps the pid and
 # the descriptors, so libxl can't tell.
-wrap_helper() { # NAME PATH
+wrap_helper() { # NAME PATH [PRELOADED]
 	{
 		printf '#!/bin/busybox sh\n'
 		printf 'if [ "$1" = --restore-domain ]; then\n'
 		printf '\techo $$ >>/tmp/helper.pids\n'
-		printf '\texport LD_PRELOAD=/usr/bin/count.so XR_COUNT=/tmp/count\n'
+		printf '\texport LD_PRELOAD=/usr/bin/count.so%s XR_COUNT=/tmp/count\n' "${3:+:$3}"
 		printf 'fi\nexec %s "$@"\n' "$2"
 	} >"/tmp/helper-$1"
 	chmod +x "/tmp/helper-$1"
@@ -62,6 +62,11 @@ left_nothing() {
 
 # ---- restores ---------------------------------------------------------------------------------
 
+# cpu: the CPU time that the last `timed` command and all its descendants took. Not of migrations,
+# where a guest runs beside them on the one CPU.
+timed() { busybox time -f '%U %S' -o /tmp/time "$@"; }
+cpu() { [ ! -e /tmp/time ] || awk 'END { printf " cpu=%.1fs", $1 + $2 }' /tmp/time; }
+
 # restore HELPER FILE [XL-OPTIONS]: status in RC, seconds in WALL, xl's words in /tmp/xl.log
 restore() {
 	local helper=$1 file=$2 start
@@ -69,7 +74,7 @@ restore() {
 	dd if=/dev/zero of=/tmp/count bs=88 count=1 2>/dev/null
 	: >/tmp/helper.pids
 	start=$(now)
-	LIBXL_SAVE_HELPER=/tmp/helper-$helper timeout -s KILL "$(limit 90)" \
+	LIBXL_SAVE_HELPER=/tmp/helper-$helper timed timeout -s KILL "$(limit 90)" \
 		xl restore "$@" "$file" >/tmp/xl.log 2>&1
 	RC=$?
 	WALL=$(since "$start")
@@ -80,7 +85,7 @@ restore() {
 count() { od -An -tu8 -w8 -j $((8 * $1)) -N 8 /tmp/count | tr -d ' '; }
 
 figures() {
-	fig "wall=${WALL}s hypercalls=$(count 0) populate=$(count 3)x2M+$(count 2)x4K/$(count 1)calls" \
+	fig "wall=${WALL}s$(cpu) hypercalls=$(count 0) populate=$(count 3)x2M+$(count 2)x4K/$(count 1)calls" \
 		"release=$(count 6)/$(count 5)calls map=$(count 8)/$(count 7)calls" \
 		"unmap=$(count 10)/$(count 9)calls"
 }
@@ -94,12 +99,19 @@ traced_restore() {
 	trace_stop
 	[ $RC = 0 ] || why "xl restore: status $RC: $(first_error)" || return 1
 	figures
-	check_domain "$helper" "$name" "$said"
+	check_domain "$helper" "$name" "$file" "$said"
 }
 
-# check_domain HELPER NAME STREAM-LINE: of a paused, fresh domain, with the trace stopped
+# same_memory DOMID FILE: every frame of the paused domain is what the stream said last of it
+same_memory() {
+	local line
+	line=$(xr-lab memory "$1" "$2") || why "memory is not what the stream said: $line" || return 1
+	fig "same=$(word frames "$line")"
+}
+
+# check_domain HELPER NAME FILE STREAM-LINE: of a paused, fresh domain, with the trace stopped
 check_domain() {
-	local helper=$1 said=$3 dom p2m id want two
+	local helper=$1 file=$3 said=$4 dom p2m id want two
 	id=$(domid_of "$2") || why "no domain $2" || return 1
 	dom=$(xr-lab dom "$id")
 	[ "$(word paused "$dom")" = 1 ] || why "the domain is not paused" || return 1
@@ -110,6 +122,7 @@ check_domain() {
 	[ "$(word tot "$dom")" = "$want" ] ||
 		why "tot_pages $(word tot "$dom"), the stream says $want" || return 1
 	[ "$(word pv "$said")" = 0 ] || return 0 # Xen keeps no p2m of a PV guest
+	same_memory "$id" "$file" || return 1
 	p2m=$(xr-lab p2m /tmp/trace "$id")
 	two=$(word 2m "$p2m")
 	fig "2M=$two/$(word whole "$said") 4K=$(word 4k "$p2m")"

@@ -15,6 +15,7 @@ static int usage(void)
 	fputs("xr-lab free                       pages that no domain has, scrubbed or not\n"
 	      "xr-lab dom DOMID                  what Xen knows of a domain\n"
 	      "xr-lab stream FILE                what a stream says of memory\n"
+	      "xr-lab memory DOMID FILE          whether its memory is what the stream said last\n"
 	      "xr-lab p2m TRACE DOMID            how Xen mapped the domain's memory\n"
 	      "xr-lab tee FILE                   stdin to stdout, with a copy, in large pieces\n"
 	      "xr-lab damage FILE zero PFN       last contents of the page become zeros\n"
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
 		return tee_file(argv[2]);
 	if (!strcmp(what, "stream") && argc == 3)
 		return stream_print(argv[2]);
+	if (!strcmp(what, "memory") && argc == 4)
+		return memory_print((uint32_t)atoi(argv[2]), argv[3]);
 	if (!strcmp(what, "p2m") && argc == 4)
 		return p2m_print(argv[2], (unsigned int)atoi(argv[3]));
 	if (!strcmp(what, "damage") && (argc == 5 || argc == 6))

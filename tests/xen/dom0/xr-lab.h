@@ -3,11 +3,16 @@
 #ifndef XR_LAB_H
 #define XR_LAB_H
 
+#include <stdint.h>
+
 /* What the memory part of a save file or captured migration says, as name=value words. */
 int stream_print(const char *path);
 
 /* Spoil one thing in a save file in place; see usage() for the kinds. */
 int stream_damage(const char *path, const char *kind, unsigned long pfn, unsigned long other);
+
+/* Whether a paused HVM or PVH domain's memory is what its stream said last; names what isn't. */
+int memory_print(uint32_t domid, const char *path);
 
 /* From Xen's trace of p2m writes: how a domain's memory is mapped, as name=value words. */
 int p2m_print(const char *path, unsigned int domid);

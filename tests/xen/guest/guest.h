@@ -63,6 +63,7 @@ struct memory_count {
 	unsigned int pages;	   /* that hold the pattern */
 	unsigned int holes;	   /* that we gave back */
 	unsigned int bad;	   /* found wrong so far */
+	unsigned int bad_returned; /* of those, pages that were out once */
 	unsigned int filled_holes; /* holes that had memory in them when last verified */
 };
 extern struct memory_count memory;

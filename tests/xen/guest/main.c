@@ -83,8 +83,8 @@ static void suspend(unsigned int tick)
 	same = xen_suspend();
 	say("resumed in %s domain at tick %u", same ? "the same" : "a new", tick);
 	memory_check_all();
-	say("verified pages=%u holes=%u bad=%u filled-holes=%u", memory.pages, memory.holes,
-	    memory.bad, memory.filled_holes);
+	say("verified pages=%u holes=%u bad=%u bad-returned=%u filled-holes=%u", memory.pages,
+	    memory.holes, memory.bad, memory.bad_returned, memory.filled_holes);
 }
 
 static void obey(unsigned int tick)

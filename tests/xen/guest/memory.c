@@ -11,9 +11,15 @@
 #define SPECIAL 64u /* at least as many as the frames that Xen counts beside those in the map */
 #define NAMED 16u   /* bad pages that are named one by one */
 
-/* Per page: 0 not ours, HOLE, else the generation of its contents. */
+/*
+ * Per page: 0 not ours, HOLE, else the generation of its contents. A page that comes back from the
+ * balloon starts anew with the number of that return above: no two lives of a page are alike.
+ */
 #define HOLE 0xffffffffu
-static uint32_t generation[MAX_PAGES];
+#define LIFE_SHIFT 16
+#define LIFE(gen) ((gen) >> LIFE_SHIFT)
+#define AGE(gen) ((gen) & ((1u << LIFE_SHIFT) - 1))
+static uint32_t generation[MAX_PAGES], returns;
 
 static xen_pfn_t batch[BATCH], balloon[BATCH];
 static unsigned int end_pfn, balloon_size, next_rewrite, next_check, next_balloon, image_sum;
@@ -78,6 +84,7 @@ static void name_bad(unsigned int pfn)
 	const volatile uint32_t *p = page(pfn);
 	unsigned int gen = generation[pfn], wrong = first_wrong(p, pfn, gen);
 
+	memory.bad_returned += LIFE(gen) != 0;
 	if (memory.bad++ >= NAMED)
 		return;
 	if (all_words_are(p, 0))
@@ -88,7 +95,8 @@ static void name_bad(unsigned int pfn)
 		 first_wrong(p, p[0] ^ MAGIC, p[1]) == WORDS)
 		say("BAD page 0x%x: wrong, it is page 0x%x", pfn, p[0] ^ MAGIC);
 	else if (wrong == 1 && first_wrong(p, pfn, p[1]) == WORDS)
-		say("BAD page 0x%x: stale, generation %u instead of %u", pfn, p[1], gen);
+		say("BAD page 0x%x: stale, generation %u of life %u instead of %u of %u", pfn,
+		    AGE(p[1]), LIFE(p[1]), AGE(gen), LIFE(gen));
 	else
 		say("BAD page 0x%x: damaged from byte %u on", pfn, wrong * 4);
 }
@@ -138,8 +146,9 @@ static void put_in(const xen_pfn_t *gfns, unsigned int n)
 
 	if (done != n)
 		say("cannot populate page 0x%x", (unsigned int)gfns[done]);
+	returns++;
 	for (unsigned int i = 0; i < done; i++) {
-		generation[gfns[i]] = 1;
+		generation[gfns[i]] = returns << LIFE_SHIFT;
 		write_page(gfns[i]);
 	}
 	memory.pages += done;
