@@ -81,6 +81,13 @@ trace_start() {
 	# 0x0010f000: memory events; a buffer that holds a large restore in case dom0 is slow to read
 	xentrace -D -e 0x0010f000 -S 512 -s 50 /tmp/trace >/tmp/trace.log 2>&1 &
 	TRACE_PID=$!
+	# Until it catches signals: a SIGINT that comes earlier is ignored, as in any process in the
+	# background, and would be waited for in vain.
+	i=0
+	until grep -q '^SigCgt:.*[2367abef]$' /proc/$TRACE_PID/status || [ $i -ge "$(limit 100)" ]; do
+		sleep .1
+		i=$((i + 1))
+	done
 	sleep .3
 }
 
