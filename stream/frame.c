@@ -20,7 +20,7 @@ static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, c
 
 	if (code == -ECANCELED)
 		return xr_fail(f->err, code, XR_STAGE_STREAM, at, XR_NO_PFN,
-			       "stopped while reading %s", what);
+			       "cancelled while reading %s", what);
 	if (code == -ENODATA)
 		return xr_fail(f->err, code, XR_STAGE_STREAM, at, XR_NO_PFN,
 			       "the stream ends too early: at byte %" PRIu64 ", in %s", where,
