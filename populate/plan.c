@@ -21,7 +21,6 @@ int xr_plan_init(struct xr_plan *p, const struct xr_physmap_config *cfg)
 	p->open_guesses = xr_pfnset_new();
 	if (p->populated && p->due && p->guessed && p->tried_2m && p->tried_1g && p->open_guesses)
 		return 0;
-	xr_plan_fini(p);
 	return -ENOMEM;
 }
 

@@ -78,7 +78,8 @@ static inline bool xr_entry_ram(uint64_t e)
 	return type != 0xd && type != 0xf;
 }
 
-int xr_plan_init(struct xr_plan *p, const struct xr_physmap_config *cfg); /* 0 or -ENOMEM */
+/* Of a zeroed plan. 0 or -ENOMEM; xr_plan_fini() is due either way. */
+int xr_plan_init(struct xr_plan *p, const struct xr_physmap_config *cfg);
 void xr_plan_fini(struct xr_plan *p);
 
 bool xr_plan_allocated(const struct xr_plan *p, uint64_t pfn);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "failures/once.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static unsigned int entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	unsigned int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* The kernel's own threads for an io_uring end some time after it. */
+static unsigned int threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	char path[300], name[16];
+	unsigned int n = 0;
+
+	while (d && (e = readdir(d))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+		f = fopen(path, "re");
+		n += f && fgets(name, sizeof(name), f) && strncmp(name, "iou-", 4) != 0;
+		if (f)
+			fclose(f);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static uint64_t calls_of(struct xr_model *m, unsigned int call)
+{
+	struct xr_model_stats st;
+
+	xr_model_stats(m, &st);
+	return st.calls[call];
+}
+
+static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_error *err)
+{
+	struct xr_restore *r = NULL;
+	struct xr_settings set;
+	int rc;
+
+	xr_settings_default(&set);
+	set.fd = fd;
+	set.host = XR_HOST_MODEL;
+	set.model = m;
+	set.policy = o->policy;
+	set.workers = 2;
+	set.worker_kind = o->kind;
+	set.io = o->io;
+	rc = xr_open(&r, &set, err);
+	if (!rc)
+		rc = xr_run(r, NULL, err);
+	xr_close(&r);
+	return rc;
+}
+
+/* What error offsets count from: a file's are its own. */
+static uint64_t start_of(const struct feed *f)
+{
+	return f->kind == FEED_FILE ? (uint64_t)f->start : 0;
+}
+
+static void set_fault(const struct once *o, struct xr_model *m, const struct feed *f)
+{
+	if (o->fault == FAULT_HOST)
+		xr_model_fail(m, o->call, o->nth, -1, o->arg);
+	else if (o->fault == FAULT_CALL)
+		trap_set(o->call, o->nth, o->arg, f->fd);
+	else
+		trap_read_at(f->fd, o->nth + start_of(f), o->call);
+}
+
+/* A read that ended too early, or for good, at this byte. */
+static bool read_fault_told(const struct once *o, const struct why *why, int rc,
+			    const struct xr_error *err, uint64_t start)
+{
+	const int want = o->call == TRAP_EOF ? -ENODATA : -EIO;
+	/* An index reads headers before contents: every byte from there on fails. */
+	const uint64_t at = start + (o->source == FEED_FILE ? o->stream->b.end_offset : o->nth);
+
+	if (o->call != TRAP_EOF && o->call != TRAP_EIO)
+		return !rc || why_not(why, "not gone on: %d, %s", rc, err->text);
+	if (o->nth >= o->stream->b.end_offset)
+		return !rc || why_not(why, "a byte behind END was read: %d, %s", rc, err->text);
+	if (rc != want || err->host_failed)
+		return why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed,
+			       err->text);
+	return err->offset <= at || why_not(why, "names offset %#llx, behind it: %s",
+					    (unsigned long long)err->offset, err->text);
+}
+
+/* Is it the stream that fails? */
+static bool of_stream(const struct once *o)
+{
+	return o->fault == FAULT_CALL &&
+	       (o->call == TRAP_READV || o->call == TRAP_PREAD || o->call == TRAP_PREADV);
+}
+
+static bool fair(struct once *o, const struct why *why, struct xr_model *m, int rc,
+		 const struct xr_error *err, uint64_t start)
+{
+	if (rc && !check_error(why, rc, err))
+		return false;
+	if (!rc && !check_guest(why, m, &o->stream->ref))
+		return false;
+	if (o->fault == FAULT_READ && !read_fault_told(o, why, rc, err, start))
+		return false;
+	if (o->fault != FAULT_READ && rc && (!o->sprung || err->host_failed == of_stream(o)))
+		return why_not(why, "%s: %d, %s",
+			       o->sprung ? "the wrong one is blamed" : "no fault", rc, err->text);
+	return check_habits(why, m);
+}
+
+bool once(struct once *o, const struct why *why)
+{
+	struct xr_model_settings set;
+	struct xr_model *m = NULL;
+	struct xr_error err = { .code = 0 };
+	struct feed f;
+	unsigned int fds, tasks;
+	uint64_t before;
+	bool ok = false;
+	int rc;
+
+	xr_model_settings_default(&set);
+	set.no_huge = true;
+	if (xr_model_create(&m, &set) || feed_open(&f, o->source, builder_data(&o->stream->b),
+						   builder_size(&o->stream->b), o->nth)) {
+		why_not(why, "no model, or no source");
+		goto out;
+	}
+	fds = entries("/proc/self/fd");
+	tasks = threads();
+	before = o->fault == FAULT_HOST ? calls_of(m, o->call) : 0;
+	set_fault(o, m, &f);
+	rc = restore(o, m, f.fd, &err);
+	o->sprung = trap_release();
+	if (o->fault == FAULT_HOST)
+		o->sprung = calls_of(m, o->call) - before >= o->nth;
+	ok = fair(o, why, m, rc, &err, start_of(&f));
+	if (ok && entries("/proc/self/fd") != fds)
+		ok = why_not(why, "%u descriptors, not %u", entries("/proc/self/fd"), fds);
+	if (ok && threads() != tasks)
+		ok = why_not(why, "%u threads, not %u", threads(), tasks);
+	feed_close(&f);
+	if (ok && waitpid(-1, NULL, WNOHANG | __WALL) >= 0)
+		ok = why_not(why, "a child is left");
+out:
+	xr_model_destroy(&m);
+	return ok;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One restore of one stream into a fresh model host in which something fails, and all that must be
+ * true of it afterwards. */
+#ifndef XR_TEST_ONCE_H
+#define XR_TEST_ONCE_H
+
+#include "failures/trap.h"
+#include "lib/feed.h"
+#include "lib/random.h"
+#include "props/check.h"
+
+enum fault {
+	FAULT_HOST, /* of call `call` of the model */
+	FAULT_CALL, /* of a call to the C library */
+	FAULT_READ, /* `nth` is the byte, `call` an enum trap_read */
+};
+
+struct once {
+	const struct random_stream *stream;
+	enum feed_kind source;
+	enum xr_worker_kind kind;
+	enum xr_io io;
+	enum xr_policy policy;
+	enum fault fault;
+	unsigned int call;
+	uint64_t nth;
+	int arg; /* errno of the failure; FAULT_HOST: xr_model_fail()'s */
+
+	bool sprung; /* set: the fault was met */
+};
+
+/* True: the restore succeeded where it should or failed as it should, and nothing is left. */
+bool once(struct once *o, const struct why *why);
+
+#endif

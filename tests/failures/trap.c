@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "failures/trap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct trap {
+	bool set, sprung;
+	enum trap_call call;
+	uint64_t left; /* calls to go */
+	int error;
+
+	bool reads, stopped;
+	int fd;
+	uint64_t at, pos; /* pos: of a pipe */
+	enum trap_read how;
+};
+
+static struct trap *trap; /* shared with children; made when first set */
+
+const char *trap_name(enum trap_call call)
+{
+	static const char *const names[TRAP_CALLS] = {
+		"malloc",	  "calloc", "realloc", "mmap",	  "eventfd", "socketpair",
+		"pthread_create", "fork",   "clone",   "read",	  "readv",   "pread",
+		"preadv",	  "lseek",  "fcntl",   "io_uring"
+	};
+
+	return names[call];
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__real_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
+int __real_eventfd(unsigned int value, int flags);
+int __real_socketpair(int domain, int type, int protocol, int fds[2]);
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
+			  void *arg);
+pid_t __real_fork(void);
+long __real_syscall(long nr, ...);
+ssize_t __real_read(int fd, void *to, size_t n);
+ssize_t __real_readv(int fd, const struct iovec *iov, int n);
+ssize_t __real_pread64(int fd, void *to, size_t n, off_t at);
+ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
+off_t __real_lseek64(int fd, off_t at, int from);
+int __real_fcntl64(int fd, int cmd, ...);
+int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
+
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
+int __wrap_eventfd(unsigned int value, int flags);
+int __wrap_socketpair(int domain, int type, int protocol, int fds[2]);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
+			  void *arg);
+pid_t __wrap_fork(void);
+long __wrap_syscall(long nr, ...);
+ssize_t __wrap_read(int fd, void *to, size_t n);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int n);
+ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at);
+ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
+off_t __wrap_lseek64(int fd, off_t at, int from);
+int __wrap_fcntl64(int fd, int cmd, ...);
+int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
+
+static struct trap *get(void)
+{
+	if (!trap)
+		trap = __real_mmap64(NULL, sizeof(*trap), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return trap;
+}
+
+void trap_set(enum trap_call call, uint64_t nth, int error, int fd)
+{
+	struct trap *t = get();
+
+	*t = (struct trap){ .call = call, .left = nth, .error = error, .fd = fd };
+	__atomic_store_n(&t->set, true, __ATOMIC_SEQ_CST);
+}
+
+void trap_read_at(int fd, uint64_t at, enum trap_read how)
+{
+	struct trap *t = get();
+
+	*t = (struct trap){ .fd = fd, .at = at, .how = how };
+	__atomic_store_n(&t->reads, true, __ATOMIC_SEQ_CST);
+}
+
+bool trap_release(void)
+{
+	struct trap *t = get();
+
+	__atomic_store_n(&t->set, false, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->reads, false, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&t->sprung, __ATOMIC_SEQ_CST);
+}
+
+static bool springs(enum trap_call call)
+{
+	struct trap *t = trap;
+
+	if (!t || !__atomic_load_n(&t->set, __ATOMIC_SEQ_CST) || t->call != call ||
+	    __atomic_sub_fetch(&t->left, 1, __ATOMIC_SEQ_CST) != 0)
+		return false;
+	__atomic_store_n(&t->sprung, true, __ATOMIC_SEQ_CST);
+	errno = t->error;
+	return true;
+}
+
+static int stream_fd(void)
+{
+	return trap ? trap->fd : -1;
+}
+
+/*
+ * How much of n bytes from `pos` on may be read. 0: the read ends here, with *result. After a stop
+ * that is no end, everything may be.
+ */
+static size_t allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
+{
+	struct trap *t = trap;
+
+	if (!t || !__atomic_load_n(&t->reads, __ATOMIC_SEQ_CST) || fd != t->fd || pos + n <= t->at)
+		return n;
+	if (pos < t->at)
+		return (size_t)(t->at - pos);
+	if (t->how == TRAP_SHORT)
+		return n;
+	if (__atomic_exchange_n(&t->stopped, true, __ATOMIC_SEQ_CST) && t->how < TRAP_EIO)
+		return n;
+	errno = t->how == TRAP_EINTR ? EINTR : t->how == TRAP_EAGAIN ? EAGAIN : EIO;
+	*result = t->how == TRAP_EOF ? 0 : -1;
+	return 0;
+}
+
+static int shorten(const struct iovec *iov, int n, size_t most, struct iovec *out)
+{
+	int i = 0;
+
+	for (; i < n && most; i++) {
+		out[i] = iov[i];
+		if (out[i].iov_len > most)
+			out[i].iov_len = most;
+		most -= out[i].iov_len;
+	}
+	return i;
+}
+
+static size_t length(const struct iovec *iov, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return springs(TRAP_MALLOC) ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return springs(TRAP_CALLOC) ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return springs(TRAP_REALLOC) ? NULL : __real_realloc(p, n);
+}
+
+void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at)
+{
+	return springs(TRAP_MMAP) ? MAP_FAILED : __real_mmap64(addr, n, prot, flags, fd, at);
+}
+
+int __wrap_eventfd(unsigned int value, int flags)
+{
+	return springs(TRAP_EVENTFD) ? -1 : __real_eventfd(value, flags);
+}
+
+int __wrap_socketpair(int domain, int type, int protocol, int fds[2])
+{
+	return springs(TRAP_SOCKETPAIR) ? -1 : __real_socketpair(domain, type, protocol, fds);
+}
+
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
+			  void *arg)
+{
+	return springs(TRAP_THREAD) ? EAGAIN : __real_pthread_create(t, attr, body, arg);
+}
+
+pid_t __wrap_fork(void)
+{
+	return springs(TRAP_FORK) ? -1 : __real_fork();
+}
+
+long __wrap_syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (nr == SYS_clone && springs(TRAP_CLONE))
+		return -1;
+	return __real_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t __wrap_read(int fd, void *to, size_t n)
+{
+	return springs(TRAP_READ) ? -1 : __real_read(fd, to, n);
+}
+
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int n)
+{
+	struct iovec part[8];
+	ssize_t got = -1;
+	size_t most;
+
+	if (n > 8)
+		return __real_readv(fd, iov, n);
+	if (fd == stream_fd() && springs(TRAP_READV))
+		return -1;
+	most = allowed(fd, trap ? trap->pos : 0, length(iov, n), &got);
+	if (most)
+		got = __real_readv(fd, part, shorten(iov, n, most, part));
+	if (trap && fd == trap->fd && got > 0)
+		trap->pos += (uint64_t)got;
+	return got;
+}
+
+ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at)
+{
+	ssize_t got = -1;
+	size_t most;
+
+	if (fd == stream_fd() && springs(TRAP_PREAD))
+		return -1;
+	most = allowed(fd, (uint64_t)at, n, &got);
+	return most ? __real_pread64(fd, to, most, at) : got;
+}
+
+ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at)
+{
+	struct iovec part[8];
+	ssize_t got = -1;
+	size_t most;
+
+	if (n > 8)
+		return __real_preadv64(fd, iov, n, at);
+	if (fd == stream_fd() && springs(TRAP_PREADV))
+		return -1;
+	most = allowed(fd, (uint64_t)at, length(iov, n), &got);
+	return most ? __real_preadv64(fd, part, shorten(iov, n, most, part), at) : got;
+}
+
+off_t __wrap_lseek64(int fd, off_t at, int from)
+{
+	return springs(TRAP_LSEEK) ? -1 : __real_lseek64(fd, at, from);
+}
+
+int __wrap_fcntl64(int fd, int cmd, ...)
+{
+	va_list ap;
+	long arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	return springs(TRAP_FCNTL) ? -1 : __real_fcntl64(fd, cmd, arg);
+}
+
+int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
+{
+	if (springs(TRAP_RING))
+		return -ENOMEM;
+	return __real_io_uring_queue_init(entries, ring, flags);
+}
