@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The workers of a copy stage as a whole: threads, or a tree of processes. (Third kind to come: a
- * small program that is spawned, for callers with threads of their own. It would have to find the
- * arena through an fd instead of inheriting it.)
+ * The workers of a copy stage as a whole: threads, or a tree of processes. Both inherit the arena;
+ * a fork is only safe in a caller with one thread.
  */
 #ifndef XR_COPY_CREW_H
 #define XR_COPY_CREW_H
