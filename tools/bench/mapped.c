@@ -175,9 +175,9 @@ static int populate(struct job *j)
 
 static void run(struct job *j, unsigned int workers)
 {
-	pid_t pid[WORKERS_MAX + 1];
+	pid_t pid[WORKERS_MAX + 1] = { 0 };
 	unsigned int n = 0, want = workers + !j->file;
-	int status, rc = 0;
+	int status = 0, rc = 0;
 
 	for (; n < want; n++) {
 		pid[n] = start(j, n < workers ? work : drain);
