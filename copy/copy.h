@@ -70,10 +70,10 @@ bool xr_copy_has_room(const struct xr_copy *c);
 
 /*
  * Finish all copies to these frames and drop every mapping of them; zero them if clear (they are
- * backed then). No window may be open.
+ * backed then). where: the record that takes them, for errors, or NULL. No window may be open.
  */
-int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear,
-		   struct xr_error *err);
+int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		   bool clear, struct xr_error *err);
 
 /* Finish everything and drop every mapping. No window may be open. */
 int xr_copy_drain(struct xr_copy *c, struct xr_error *err);

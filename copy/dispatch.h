@@ -22,6 +22,7 @@ struct xr_window {
 	bool split;
 	size_t n;
 	size_t next;		      /* lowest index that a part may begin with */
+	struct xr_where where;	      /* of frames that are retired */
 	uint64_t lanes;		      /* a bit for each that has frames of it */
 	unsigned int lane;	      /* not split: the only one */
 	uint8_t lane_of[XR_WINDOW];   /* split */
