@@ -35,6 +35,7 @@ struct xr_copy {
 	unsigned int nlanes;
 	bool ordered;
 	enum xr_worker_kind kind;
+	bool spawned;
 	const uint32_t *cancel;
 	uint64_t blocked;  /* ns */
 	uint64_t looked;   /* when xr_copy_check() last looked after the nursery */
