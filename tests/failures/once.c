@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "failures/once.h"
+#include "lib/restore.h"
 #include "lib/sanitizer.h"
 
 #include <dirent.h>
@@ -56,9 +57,7 @@ static uint64_t calls_of(struct xr_model *m, unsigned int call)
 
 static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_error *err)
 {
-	struct xr_restore *r = NULL;
 	struct xr_settings set;
-	int rc;
 
 	xr_settings_default(&set);
 	set.fd = fd;
@@ -68,11 +67,7 @@ static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_e
 	set.workers = WORKERS;
 	set.worker_kind = o->kind;
 	set.io = o->io;
-	rc = xr_open(&r, &set, err);
-	if (!rc)
-		rc = xr_run(r, NULL, err);
-	xr_close(&r);
-	return rc;
+	return restore_once(&set, NULL, err);
 }
 
 /* What error offsets count from: a file's are its own. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "props/run.h"
 
+#include "lib/restore.h"
 #include "props/check.h"
 
 #include <errno.h>
@@ -137,7 +138,6 @@ static void restore(struct attempt *a)
 {
 	const bool spawned = a->r->combo.kind == KIND_SPAWNED;
 	const struct combo *c = &a->r->combo;
-	struct xr_restore *handle = NULL;
 	struct xr_settings set;
 	pthread_t thread;
 	int fds[2];
@@ -158,10 +158,7 @@ static void restore(struct attempt *a)
 	set.workers = c->workers;
 	set.worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
 	set.io = (enum xr_io)c->io;
-	a->rc = xr_open(&handle, &set, &a->err);
-	if (!a->rc)
-		a->rc = xr_run(handle, &a->res, &a->err);
-	xr_close(&handle);
+	a->rc = restore_once(&set, &a->res, &a->err);
 	if (spawned)
 		end_thread(thread, fds);
 }
