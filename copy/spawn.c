@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starting the worker program: the opener's side, and the silent child's. */
 #include "copy/spawn.h"
+
+#include "base/shared.h"
 #include "copy/sandbox.h"
 
 #include <errno.h>
@@ -10,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -66,7 +67,7 @@ static int write_ticket(struct xr_spawn *s, const struct xr_ticket *t)
 {
 	int rc = 0;
 
-	s->ticket = memfd_create("xr-ticket", MFD_CLOEXEC);
+	s->ticket = xr_shared_file("xr-ticket");
 	if (s->ticket < 0)
 		return -errno;
 	if (pwrite(s->ticket, t, sizeof(*t), 0) != (ssize_t)sizeof(*t)) {

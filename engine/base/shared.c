@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/shared.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#endif
+
+/* Where the kernel knows the flag it may insist on it. */
+int xr_shared_file(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC) : fd;
+}
 
 static void *map(int fd, size_t bytes)
 {
@@ -16,7 +29,7 @@ void *xr_shared_create(const char *name, size_t bytes, int *fd)
 {
 	void *at = NULL;
 
-	*fd = memfd_create(name, MFD_CLOEXEC);
+	*fd = xr_shared_file(name);
 	if (*fd < 0)
 		return NULL;
 	if (!ftruncate(*fd, (off_t)bytes))

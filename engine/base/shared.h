@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+/* An empty file without a name, closed over exec. -1 with errno. */
+int xr_shared_file(const char *name);
+
 /* Zeroed, taken from the machine only where it is touched. *fd is closed over exec. NULL with
  * errno. */
 void *xr_shared_create(const char *name, size_t bytes, int *fd);
