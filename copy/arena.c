@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "copy/arena.h"
 
+#include "base/shared.h"
+
 #include <errno.h>
-#include <sys/mman.h>
 
 static size_t align64(size_t n)
 {
@@ -15,20 +16,22 @@ int xr_arena_create(struct xr_arena **out, unsigned int nlanes)
 	size_t ring = align64(xr_ring_bytes(XR_LANE_ITEMS, &size));
 	size_t head = align64(sizeof(struct xr_arena) + nlanes * sizeof(struct xr_lane));
 	size_t bytes = head + nlanes * ring;
-	struct xr_arena *a = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct xr_arena *a;
+	int fd;
 
-	if (a == MAP_FAILED)
+	a = xr_shared_create("xr-arena", bytes, &fd);
+	if (!a)
 		return -ENOMEM;
 	a->bytes = bytes;
+	a->fd = fd;
 	a->nlanes = nlanes;
 	xr_event_init(&a->progress);
 	for (unsigned int i = 0; i < nlanes; i++) {
 		struct xr_lane *l = &a->lane[i];
 
 		xr_event_init(&l->work);
-		l->ring = (struct xr_ring *)((char *)a + head + i * ring);
-		xr_ring_init(l->ring, size);
+		l->ring_at = (size_t)((char *)a + head + i * ring - (char *)l);
+		xr_ring_init(xr_lane_ring(l), size);
 	}
 	*out = a;
 	return 0;
@@ -37,7 +40,15 @@ int xr_arena_create(struct xr_arena **out, unsigned int nlanes)
 void xr_arena_destroy(struct xr_arena *a)
 {
 	if (a)
-		munmap(a, a->bytes);
+		xr_shared_destroy(a, a->bytes, a->fd);
+}
+
+int xr_arena_attach(struct xr_arena **out, int fd)
+{
+	size_t bytes;
+
+	*out = xr_shared_attach(fd, &bytes);
+	return *out ? 0 : -errno;
 }
 
 struct xr_error *xr_arena_error(struct xr_arena *a, unsigned int reporter)

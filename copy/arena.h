@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the dispatcher and its workers share: one mapping that every worker process inherits at the
- * same address. Each worker has a lane: a queue of items, the windows they refer to, counters.
+ * What the dispatcher and its workers share: memory without a pointer to itself, as a worker
+ * process may have it at another address. Each worker has a lane: a queue of items, the windows
+ * they refer to, counters.
  *
  * A lane has one producer (the dispatcher) and one consumer (the lane's present worker: a worker
  * process may hand its lane to a successor). Items are finished in the order they were pushed, so
@@ -69,7 +70,7 @@ struct xr_lane {
 	struct xr_error error; /* of this lane's worker; read only once `first` names it */
 	struct xr_copy_item items[XR_LANE_ITEMS];
 	struct xr_copy_slot slots[XR_LANE_SLOTS];
-	struct xr_ring *ring; /* of places in items[] */
+	size_t ring_at; /* from here to its ring, of places in items[] */
 } __attribute__((aligned(64)));
 
 #define XR_NURSERY_LANE XR_LANES_MAX /* as the reporter of an error */
@@ -81,12 +82,22 @@ struct xr_arena {
 	struct xr_error nursery_error;
 	unsigned int nlanes;
 	size_t bytes;
+	int fd;		     /* of this memory, where it was created */
+	int32_t spawner;     /* pid of the parent of the worker program, if there is one */
+	int32_t spawn_errno; /* why there is none */
 	struct xr_lane lane[];
 };
 
 /* 0 or -ENOMEM. */
 int xr_arena_create(struct xr_arena **out, unsigned int nlanes);
-void xr_arena_destroy(struct xr_arena *a);
+void xr_arena_destroy(struct xr_arena *a); /* by the creator */
+/* The same arena in another program. 0 or a negative errno. */
+int xr_arena_attach(struct xr_arena **out, int fd);
+
+static inline struct xr_ring *xr_lane_ring(struct xr_lane *l)
+{
+	return (struct xr_ring *)((char *)l + l->ring_at);
+}
 
 /*
  * The struct a reporter (a lane's worker, or the nursery) fills before it calls xr_arena_report().

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The copy stage as a whole: its beginning, its end, its figures. */
 #include "copy/dispatch.h"
+#include "copy/spawn.h"
 #include "copy/tuned.h"
 
 #include "base/clock.h"
@@ -10,15 +11,22 @@
 
 #define LOOK_EVERY 50000000u /* ns */
 
-static int choose_kind(enum xr_worker_kind asked, enum xr_worker_kind *kind, struct xr_error *err)
+/* What kind the workers are, and whether they are processes by exec, not by fork alone. */
+static int choose_kind(enum xr_worker_kind asked, const struct xr_host *host,
+		       enum xr_worker_kind *kind, bool *spawned, struct xr_error *err)
 {
-	bool forks = asked != XR_WORKER_THREAD && xr_nursery_possible();
+	const bool forks = asked != XR_WORKER_THREAD && xr_nursery_possible();
 
-	*kind = forks ? XR_WORKER_PROCESS : XR_WORKER_THREAD;
-	if (asked == XR_WORKER_PROCESS && !forks)
+	*kind = XR_WORKER_THREAD;
+	*spawned = asked != XR_WORKER_THREAD && !forks && xr_spawn_possible(host);
+	if (forks || *spawned)
+		*kind = XR_WORKER_PROCESS;
+	else if (asked == XR_WORKER_PROCESS)
 		return xr_fail(err, -EBUSY, XR_STAGE_SETUP, NULL, XR_NO_PFN,
-			       "copy workers can't be processes: the program has started threads "
-			       "already (or /proc is missing), and a fork is not safe then");
+			       "copy workers can't be processes: the program has threads (or /proc "
+			       "is missing), so that a fork is not safe, and there is no worker "
+			       "program at %s",
+			       xr_spawn_program());
 	return 0;
 }
 
@@ -45,7 +53,7 @@ static int start_crew(struct xr_copy *c, struct xr_error *err)
 	int rc;
 
 	if (c->kind == XR_WORKER_PROCESS)
-		rc = xr_nursery_start(&c->nursery, &c->crew, err);
+		rc = xr_nursery_start(&c->nursery, &c->crew, c->spawned, err);
 	else
 		rc = xr_threads_start(&c->threads, &c->crew, err);
 	for (unsigned int i = 0; !rc && i < c->nlanes; i++)
@@ -58,7 +66,8 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 {
 	enum xr_worker_kind kind;
 	struct xr_copy *c;
-	int rc = choose_kind(cfg->kind, &kind, err);
+	bool spawned;
+	int rc = choose_kind(cfg->kind, host, &kind, &spawned, err);
 
 	*out = NULL;
 	if (!rc)
@@ -80,6 +89,7 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 	c->nlanes = cfg->workers;
 	c->ordered = cfg->ordered;
 	c->kind = kind;
+	c->spawned = spawned;
 	c->nursery = (struct xr_nursery){ -1, -1 };
 	rc = start_crew(c, err);
 	if (rc) {

@@ -22,7 +22,7 @@ struct xr_copy;
 
 struct xr_copy_config {
 	unsigned int workers;	  /* 1..64 */
-	enum xr_worker_kind kind; /* AUTO: processes if the caller has one thread, else threads */
+	enum xr_worker_kind kind; /* AUTO: processes if they can be had, else threads */
 	bool ordered;
 	int fd;			 /* stream, for contents taken from the file; -1 */
 	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
@@ -37,9 +37,10 @@ struct xr_copy_stats {
 };
 
 /*
- * Start the workers. PROCESS: -EBUSY if the calling process has more threads than this one, as a
- * fork is not safe then. The workers hold on to the host's fds of regular files, to the stream's
- * fd, and to the pool (which must exist already); to nothing else of the caller's.
+ * Start the workers. PROCESS: forked if this thread is the only one of the calling process; else a
+ * worker program is started (spawn.h), -EBUSY if there is none. The workers hold on to the host's
+ * fds of regular files, to the stream's fd, and to the pool (which must exist already); to nothing
+ * else of the caller's.
  */
 int xr_copy_open(struct xr_copy **out, struct xr_host *host, const struct xr_copy_config *cfg,
 		 struct xr_error *err);
@@ -70,10 +71,10 @@ bool xr_copy_has_room(const struct xr_copy *c);
 
 /*
  * Finish all copies to these frames and drop every mapping of them; zero them if clear (they are
- * backed then). No window may be open.
+ * backed then). where: the record that takes them, for errors, or NULL. No window may be open.
  */
-int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear,
-		   struct xr_error *err);
+int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		   bool clear, struct xr_error *err);
 
 /* Finish everything and drop every mapping. No window may be open. */
 int xr_copy_drain(struct xr_copy *c, struct xr_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The workers of a copy stage as a whole: threads, or a tree of processes. Both inherit the arena;
- * a fork is only safe in a caller with one thread.
+ * The workers of a copy stage as a whole: threads, or a tree of processes, forked or, in a caller
+ * with threads, spawned. All share the arena.
  */
 #ifndef XR_COPY_CREW_H
 #define XR_COPY_CREW_H
@@ -29,8 +29,14 @@ int xr_threads_start(struct xr_threads *t, const struct xr_crew_config *cfg, str
 /* Tell them to stop and join them. */
 void xr_threads_stop(struct xr_threads *t, struct xr_arena *arena);
 
+/* What the nursery's side holds: the other end of control, a pidfd of the opener, and an eventfd
+ * that a worker rings when it has left its lane. */
+struct xr_nursery_fds {
+	int control, opener, bell;
+};
+
 struct xr_nursery {
-	int pidfd;   /* of the nursery; -1: none */
+	int pidfd;   /* of the nursery, or of the silent child (spawn.h); -1: none */
 	int control; /* our end of a socket whose other end nursery and workers hold */
 };
 
@@ -40,9 +46,15 @@ bool xr_nursery_possible(void);
 /*
  * Start the nursery: a process that forks the workers, replaces those that leave, and notices those
  * that die. Invisible to the caller's wait(-1) and SIGCHLD. It and its workers end when the opener
- * does, however that happens. Calls of one nursery: from one thread at a time.
+ * does, however that happens. spawned: it is a program of its own (spawn.h), else a fork, which
+ * needs a caller with one thread. Calls of one nursery: from one thread at a time.
  */
-int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, struct xr_error *err);
+int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, bool spawned,
+		     struct xr_error *err);
+
+/* Be the nursery. */
+void xr_nursery_serve(const struct xr_crew_config *cfg, const struct xr_nursery_fds *fds)
+	__attribute__((noreturn));
 
 /* False once the nursery itself is gone. */
 bool xr_nursery_alive(const struct xr_nursery *n);

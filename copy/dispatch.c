@@ -315,7 +315,7 @@ static int retire_on(struct xr_copy *c, unsigned int lane, enum xr_copy_op op, u
 	int rc;
 
 	if (!(c->win.lanes >> lane & 1)) {
-		rc = xr_lane_take_slot(c, lane, NULL, false, err);
+		rc = xr_lane_take_slot(c, lane, &c->win.where, false, err);
 		if (rc)
 			return rc;
 		c->win.lanes |= (uint64_t)1 << lane;
@@ -357,8 +357,8 @@ static int retire_step(struct xr_copy *c, const uint64_t *pfns, size_t n, enum x
 	return rc ? rc : wait_all_done(c, err);
 }
 
-int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear,
-		   struct xr_error *err)
+int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		   bool clear, struct xr_error *err)
 {
 	int rc = 0;
 
@@ -366,6 +366,7 @@ int xr_copy_retire(struct xr_copy *c, const uint64_t *pfns, size_t n, bool clear
 		return misused(c, err, "frames retired while a window is open");
 	if (!n)
 		return xr_arena_check(c->arena, err);
+	c->win.where = where ? *where : XR_NOWHERE;
 	if (c->ordered)
 		return retire_step(c, pfns, n, clear ? XR_OP_CLEAR : XR_OP_RETIRE, false, err);
 	/* Anyone may have them: all must be done with them before one clears them. */

@@ -22,6 +22,7 @@ struct xr_window {
 	bool split;
 	size_t n;
 	size_t next;		      /* lowest index that a part may begin with */
+	struct xr_where where;	      /* of frames that are retired */
 	uint64_t lanes;		      /* a bit for each that has frames of it */
 	unsigned int lane;	      /* not split: the only one */
 	uint8_t lane_of[XR_WINDOW];   /* split */
@@ -34,6 +35,7 @@ struct xr_copy {
 	unsigned int nlanes;
 	bool ordered;
 	enum xr_worker_kind kind;
+	bool spawned;
 	const uint32_t *cancel;
 	uint64_t blocked;  /* ns */
 	uint64_t looked;   /* when xr_copy_check() last looked after the nursery */

@@ -2,8 +2,10 @@
 /* The dispatcher's end of the lanes: room, pushing, and the one place where it waits. */
 #include "base/clock.h"
 #include "copy/dispatch.h"
+#include "copy/spawn.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define WAIT_MS 50u /* how long a cancel or the death of the nursery may go unnoticed */
 
@@ -15,6 +17,7 @@ static bool canceled(const struct xr_copy *c)
 void xr_copy_notice_death(struct xr_copy *c)
 {
 	struct xr_error *e;
+	int why;
 
 	if (c->kind != XR_WORKER_PROCESS || xr_nursery_alive(&c->nursery))
 		return;
@@ -23,8 +26,14 @@ void xr_copy_notice_death(struct xr_copy *c)
 	/* It may have died in the middle of a report: nobody else writes here any more. */
 	e = xr_arena_error(c->arena, XR_NURSERY_LANE);
 	xr_error_clear(e);
-	xr_fail_host(e, -EIO, XR_STAGE_COPY, NULL, XR_NO_PFN,
-		     "the process that looks after the copy workers died");
+	why = __atomic_load_n(&c->arena->spawn_errno, __ATOMIC_ACQUIRE);
+	if (why)
+		xr_fail_host(e, -why, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			     "cannot start the copy workers' program %s: %s", xr_spawn_program(),
+			     strerror(why));
+	else
+		xr_fail_host(e, -EIO, XR_STAGE_COPY, NULL, XR_NO_PFN,
+			     "the process that looks after the copy workers died");
 	xr_arena_report(c->arena, XR_NURSERY_LANE);
 }
 
@@ -116,7 +125,7 @@ int xr_lane_push(struct xr_copy *c, unsigned int lane, struct xr_copy_item item,
 	e->pushed++;
 	if (item.op == XR_OP_CLOSE || item.op == XR_OP_RETIRE || item.op == XR_OP_CLEAR)
 		e->slot_free_at[e->slot] = e->pushed;
-	xr_ring_push(l->ring, place);
+	xr_ring_push(xr_lane_ring(l), place);
 	xr_event_signal(&l->work);
 	return 0;
 }

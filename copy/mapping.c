@@ -25,7 +25,7 @@ static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error
 	if (!rc)
 		return 0;
 	errno = -rc;
-	return xr_fail_host(err, rc, XR_STAGE_COPY, NULL, k->lowest,
+	return xr_fail_host(err, rc, XR_STAGE_COPY, &k->where, k->lowest,
 			    "cannot unmap %zu frames from pfn 0x%llx on: %m", k->n,
 			    (unsigned long long)k->lowest);
 }
@@ -65,6 +65,7 @@ int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct
 		return map_failed(s, 0, -errno, err);
 	xr_count(&m->stats->pages_mapped, s->n);
 	now->n = s->n;
+	now->where = s->where;
 	now->lowest = now->highest = s->pfns[0];
 	for (size_t i = 0; i < s->n; i++) {
 		if (status[i])

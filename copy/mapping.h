@@ -29,6 +29,7 @@ struct xr_kept {
 	void *addr;
 	size_t n;
 	uint64_t lowest, highest; /* pfn */
+	struct xr_where where;
 };
 
 struct xr_mappings {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "copy/crew.h"
 #include "copy/sandbox.h"
+#include "copy/spawn.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,10 +36,7 @@ enum { SOON = 'q', NOW = 'k' };
 
 struct tree {
 	const struct xr_crew_config *cfg;
-	int control; /* to the opener; a byte: stop. Workers hold it too: closed when all are gone
-		      */
-	int opener;  /* pidfd */
-	int bell;    /* eventfd, rung by a worker that left its lane */
+	struct xr_nursery_fds fds; /* workers hold control, too: it is closed when all are gone */
 	bool quitting;
 	uint64_t deadline; /* ns; then kill. 0: not quitting, or killed already */
 	uint64_t started[XR_LANES_MAX];
@@ -65,11 +63,11 @@ __attribute__((noreturn)) static void worker_process(struct tree *t, unsigned in
 		_exit(1);
 	snprintf(name, sizeof(name), "xr-copy/%u", lane);
 	xr_sandbox_process(name);
-	close(t->opener);
+	close(t->fds.opener);
 	for (unsigned int i = 0; i < t->n; i++)
 		close(t->child[i].pidfd);
 	xr_worker_run(t->cfg, lane);
-	if (write(t->bell, &ring, sizeof(ring)) < 0)
+	if (write(t->fds.bell, &ring, sizeof(ring)) < 0)
 		_exit(1);
 	_exit(0);
 }
@@ -163,7 +161,7 @@ static void heed_opener(struct tree *t)
 {
 	char what;
 
-	if (recv(t->control, &what, 1, MSG_DONTWAIT) != 1 || what == NOW)
+	if (recv(t->fds.control, &what, 1, MSG_DONTWAIT) != 1 || what == NOW)
 		end_all(t);
 	t->quitting = true;
 	t->deadline = xr_now() + XR_GRACE_MS * 1000000ull;
@@ -181,9 +179,9 @@ static int time_left(struct tree *t)
 static void watch(struct tree *t)
 {
 	struct pollfd p[3 + sizeof(t->child) / sizeof(t->child[0])] = {
-		{ .fd = t->control, .events = POLLIN },
-		{ .fd = t->opener, .events = POLLIN },
-		{ .fd = t->bell, .events = POLLIN },
+		{ .fd = t->fds.control, .events = POLLIN },
+		{ .fd = t->fds.opener, .events = POLLIN },
+		{ .fd = t->fds.bell, .events = POLLIN },
 	};
 	uint64_t rung;
 
@@ -195,25 +193,26 @@ static void watch(struct tree *t)
 		end_all(t);
 	if (p[0].revents)
 		heed_opener(t);
-	if (p[2].revents && read(t->bell, &rung, sizeof(rung)) < 0)
+	if (p[2].revents && read(t->fds.bell, &rung, sizeof(rung)) < 0)
 		return;
 	if (!time_left(t))
 		kill_all(t);
 	reap(t);
 }
 
-__attribute__((noreturn)) static void nursery_process(struct tree *t)
+void xr_nursery_serve(const struct xr_crew_config *cfg, const struct xr_nursery_fds *fds)
 {
 	/* A regular file, the stream among them, is kept in any case; a pipe is nothing for
 	 * workers. */
-	const int keep[] = { t->control, t->opener, t->bell };
+	const int keep[] = { fds->control, fds->opener, fds->bell };
+	struct tree t = { .cfg = cfg, .fds = *fds };
 
 	xr_sandbox_signals();
 	xr_sandbox_fds(keep, sizeof(keep) / sizeof(keep[0]));
 	xr_sandbox_process("xr-nursery");
-	while (!t->quitting || t->n) {
-		start_missing(t);
-		watch(t);
+	while (!t.quitting || t.n) {
+		start_missing(&t);
+		watch(&t);
 	}
 	_exit(0);
 }
@@ -274,31 +273,60 @@ static int start_failed(const char *what, struct xr_error *err)
 			    "cannot start copy worker processes: %s: %m", what);
 }
 
-int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, struct xr_error *err)
+/* The child: a nursery, or what starts the program that is one. */
+static pid_t start_child(int *pidfd, const struct xr_crew_config *cfg,
+			 const struct xr_nursery_fds *fds, const struct xr_spawn *spawn)
 {
-	struct tree t = { .cfg = cfg, .control = -1, .opener = -1, .bell = -1 };
-	int pair[2] = { -1, -1 }, rc = 0;
 	sigset_t all, before;
 	pid_t pid;
 
+	/* No handler of the caller's may run in the child before it has shed them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid = clone_silently(pidfd);
+	if (pid == 0 && spawn)
+		xr_spawn_run(spawn);
+	if (pid == 0)
+		xr_nursery_serve(cfg, fds);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
+static int start(struct xr_nursery *n, const struct xr_crew_config *cfg,
+		 const struct xr_nursery_fds *fds, bool spawned, struct xr_error *err)
+{
+	struct xr_spawn spawn;
+	int rc = spawned ? xr_spawn_prepare(&spawn, cfg, fds) : 0;
+	pid_t pid;
+
+	if (rc) {
+		errno = -rc;
+		return start_failed("no ticket", err);
+	}
+	pid = start_child(&n->pidfd, cfg, fds, spawned ? &spawn : NULL);
+	if (pid < 0)
+		rc = start_failed("clone", err);
+	if (spawned)
+		xr_spawn_done(&spawn);
+	return rc;
+}
+
+int xr_nursery_start(struct xr_nursery *n, const struct xr_crew_config *cfg, bool spawned,
+		     struct xr_error *err)
+{
+	struct xr_nursery_fds fds = { -1, -1, -1 };
+	int pair[2] = { -1, -1 }, rc;
+
 	n->pidfd = n->control = -1;
-	t.opener = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	t.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (t.opener < 0 || t.bell < 0 ||
+	fds.opener = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	fds.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fds.opener < 0 || fds.bell < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		rc = start_failed("no file descriptors", err);
 		goto out;
 	}
-	t.control = pair[1];
-	/* No handler of the caller's may run in the child before it has shed them. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone_silently(&n->pidfd);
-	if (pid == 0)
-		nursery_process(&t);
-	if (pid < 0)
-		rc = start_failed("clone", err);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	fds.control = pair[1];
+	rc = start(n, cfg, &fds, spawned, err);
 	if (!rc) {
 		n->control = pair[0];
 		pair[0] = -1;
@@ -308,10 +336,10 @@ out:
 		if (pair[i] >= 0)
 			close(pair[i]);
 	}
-	if (t.bell >= 0)
-		close(t.bell);
-	if (t.opener >= 0)
-		close(t.opener);
+	if (fds.bell >= 0)
+		close(fds.bell);
+	if (fds.opener >= 0)
+		close(fds.opener);
 	return rc;
 }
 

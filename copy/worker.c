@@ -135,7 +135,7 @@ static bool next_item(struct worker *w, struct xr_copy_item **item)
 		int rc;
 
 		stop = __atomic_load_n(&w->cfg->arena->stop, __ATOMIC_ACQUIRE);
-		if (stop || xr_ring_pop(l->ring, &place))
+		if (stop || xr_ring_pop(xr_lane_ring(l), &place))
 			break;
 		t = xr_now();
 		rc = w->reported ? 0 : xr_mappings_idle(&w->map, &l->error);

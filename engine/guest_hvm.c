@@ -34,7 +34,7 @@ static int clear_page(struct xr_restore *r, const struct xr_where *where, uint64
 	if (r->index && pfn < XR_PFN_LIMIT) /* without contents it may not be backed yet */
 		rc = xr_physmap_ensure(r->pm, where, &pfn, 1, err);
 	if (!rc && xr_physmap_has(r->pm, pfn))
-		rc = xr_copy_retire(r->copy, &pfn, 1, true, err);
+		rc = xr_copy_retire(r->copy, where, &pfn, 1, true, err);
 	return rc;
 }
 

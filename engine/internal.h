@@ -52,6 +52,7 @@ struct xr_restore {
 
 	bool verify;
 	uint64_t begun, next_progress; /* ns */
+	struct xr_where at;	       /* the record that is, or was last, carried out */
 	uint64_t starved;	       /* ns the pump waited for items */
 	uint64_t bytes, records, pages_received;
 	uint64_t live; /* pages handed on for good; with an index, known before */

@@ -270,6 +270,7 @@ static void account(struct xr_restore *r, const struct xr_item *it)
 
 	if (it->kind == XR_ITEM_ERROR)
 		return;
+	r->at = it->where;
 	if (it->where.record != XR_NO_RECORD && it->where.record + 1 > r->records)
 		r->records = it->where.record + 1;
 	if (it->end_offset > begin && it->end_offset - begin > r->bytes)

@@ -180,11 +180,12 @@ static int open_stream(struct xr_restore *r, struct xr_error *err)
 	return rc;
 }
 
-static int retire(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err)
+static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		  bool clear, struct xr_error *err)
 {
 	struct xr_restore *r = ctx;
 
-	return xr_copy_retire(r->copy, pfns, n, clear, err);
+	return xr_copy_retire(r->copy, where, pfns, n, clear, err);
 }
 
 static int heed(void *ctx, struct xr_error *err)
@@ -220,6 +221,25 @@ static int name_cause(struct xr_restore *r, int rc, struct xr_error *err)
 		return cause.code;
 	}
 	return rc;
+}
+
+/*
+ * An error about a frame names a record, also where populate was ahead of the records: the one that
+ * gives the frame, or, if it was a guess, the last one that was carried out.
+ */
+static void place(struct xr_restore *r, struct xr_error *err)
+{
+	struct xr_where at = { err->offset, err->record, err->type };
+
+	if (err->pfn == XR_NO_PFN || !r->stream)
+		return;
+	if (at.offset == XR_NO_OFFSET)
+		at = r->at;
+	if (r->index && err->stage == XR_STAGE_POPULATE)
+		xr_stream_locate(r->stream, r->index, err->pfn, &at);
+	err->offset = at.offset;
+	err->record = at.record;
+	err->type = at.type;
 }
 
 static int run(struct xr_restore *r, struct xr_error *err)
@@ -312,6 +332,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 			       "xr_run() was called before on this handle");
 	r->ran = true;
 	r->begun = xr_now();
+	r->at = XR_NOWHERE;
 	r->guest.store_gfn = XR_NO_PFN;
 	r->guest.console_gfn = XR_NO_PFN;
 	rc = run(r, err);
@@ -319,6 +340,8 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 		rc = name_cause(r, rc, err);
 	if (res)
 		fill_result(r, res);
+	if (rc)
+		place(r, err);
 	xr_stream_close(&r->stream);
 	xr_copy_close(&r->copy);
 	if (rc)

@@ -206,8 +206,10 @@ XR_API void xr_settings_default(struct xr_settings *s);
 
 /*
  * Check the settings, open the host and start the workers; nothing is read from fd and the domain
- * is not changed. With worker processes, call this before the process starts threads, or accept
- * threads. *out is NULL on failure. err may be NULL.
+ * is not changed. Worker processes are forks if the process has no other thread, else of a program
+ * that is started: where this library's is installed, or at the path in the environment variable
+ * XENRESTORE_WORKER. Neither SIGCHLD nor wait() tell of them. *out is NULL on failure.
+ * err may be NULL.
  */
 XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_error *err);
 

@@ -24,9 +24,11 @@ struct xr_physmap_config {
 
 	/*
 	 * Frames are about to be taken from the guest: finish all copies to them, drop every
-	 * mapping of them and, if clear, zero them. Called before the release. 0 or an error.
+	 * mapping of them and, if clear, zero them. Called before the release. where: the record
+	 * that takes them, for errors. 0 or an error.
 	 */
-	int (*retire)(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err);
+	int (*retire)(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		      bool clear, struct xr_error *err);
 
 	/*
 	 * Go on? Called before each call that gives frames to the guest or takes them back, so that

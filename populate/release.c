@@ -109,7 +109,7 @@ static int retire_gone(struct xr_physmap *pm)
 	int ret = 0;
 
 	if (pm->ngone && pm->cfg.retire)
-		ret = pm->cfg.retire(pm->cfg.ctx, pm->gone, pm->ngone, true, pm->err);
+		ret = pm->cfg.retire(pm->cfg.ctx, pm->where, pm->gone, pm->ngone, true, pm->err);
 	if (ret) {
 		pm->ngone = 0;
 		return ret;

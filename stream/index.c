@@ -15,9 +15,10 @@ struct build {
 	struct xr_pfnset *filled; /* pfns that hold contents, as far as we have come */
 	unsigned int room;	  /* passes that x has memory for */
 	uint64_t last_pfn;
-	bool touched; /* a control record that must keep its place before what follows */
-	bool closed;  /* a control record stood behind pages */
-	bool served;  /* so far the stream has the shape that an index is for */
+	uint64_t marked, stride; /* of the first pass: records seen; records from mark to mark */
+	bool touched;		 /* a control record that must keep its place before what follows */
+	bool closed;		 /* a control record stood behind pages */
+	bool served;		 /* so far the stream has the shape that an index is for */
 };
 
 void xr_index_free(struct xr_index *x)
@@ -154,6 +155,23 @@ static int new_pass(struct build *b)
 	return 0;
 }
 
+/* One of `stride` records; every other mark goes when there is no room for more. */
+static void mark_record(struct build *b, uint64_t first)
+{
+	struct xr_index *x = b->x;
+	const struct xr_where *at = &b->f->rec.where;
+
+	if (b->marked++ % b->stride)
+		return;
+	if (x->nmarks == XR_INDEX_MARKS) {
+		for (unsigned int i = 1; i < XR_INDEX_MARKS / 2; i++)
+			x->mark[i] = x->mark[2 * i];
+		x->nmarks /= 2;
+		b->stride *= 2;
+	}
+	x->mark[x->nmarks++] = (struct xr_index_mark){ first, at->offset, at->record };
+}
+
 /* A record belongs to the pass before it, or begins one. */
 static int place_record(struct build *b, uint64_t first)
 {
@@ -170,6 +188,8 @@ static int place_record(struct build *b, uint64_t first)
 	/* There is a pass. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	b->x->passes[b->x->npasses - 1].end = b->f->end;
+	if (b->x->npasses == 1)
+		mark_record(b, first);
 	return 0;
 }
 
@@ -241,6 +261,7 @@ static int new_build(struct build *b, struct xr_stream *s)
 {
 	b->f = &s->frame;
 	b->served = !s->info.pv;
+	b->stride = 1;
 	b->x = calloc(1, sizeof(*b->x));
 	b->filled = xr_pfnset_new();
 	if (b->x) {

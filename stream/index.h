@@ -26,11 +26,22 @@ struct xr_index_pass {
 	uint64_t record;     /* number of its first record */
 };
 
+/* Some records of the first pass, evenly spread, so that one is found again without much reading.
+ */
+#define XR_INDEX_MARKS 2048u
+
+struct xr_index_mark {
+	uint64_t pfn; /* the first it names */
+	uint64_t offset, record;
+};
+
 struct xr_index {
 	struct xr_pfnset *want;	 /* RAM at the end */
 	struct xr_pfnset *later; /* contents are not to be taken from the first pass */
 	struct xr_index_pass *passes;
 	unsigned int npasses;
+	struct xr_index_mark mark[XR_INDEX_MARKS];
+	unsigned int nmarks;
 	uint64_t records;
 	uint64_t pages;	     /* contents in the stream */
 	uint64_t live_pages; /* contents that are not replaced by later ones */

@@ -125,6 +125,12 @@ void xr_stream_release(struct xr_stream *s, struct xr_item *item);
  * the record, and reading goes on where the caller leaves it. */
 void xr_stream_resume(struct xr_stream *s);
 
+/* Of an indexed stream, for an error: the first record that calls this pfn RAM, found by reading
+ * again. False, *where as it was: there is none, the file does not tell any more, or a cancel came.
+ */
+bool xr_stream_locate(struct xr_stream *s, const struct xr_index *index, uint64_t pfn,
+		      struct xr_where *where);
+
 void xr_stream_times(const struct xr_stream *s, struct xr_stage_times *t);
 
 /* Stop and join the thread, put the shared file offset right (a stage that was never started leaves

@@ -1,36 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/bufpool.h"
+#include "base/shared.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define HEADER 4096u
 
 struct xr_bufpool *xr_bufpool_create(unsigned int count, size_t size)
 {
 	struct xr_bufpool *p;
+	int fd;
 
 	if (!count || count > XR_BUFPOOL_MAX || !size || size % HEADER || size > UINT32_MAX) {
 		errno = EINVAL;
 		return NULL;
 	}
 	_Static_assert(sizeof(*p) <= HEADER, "the header fits in its page");
-	p = mmap(NULL, HEADER + count * size, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
+	p = xr_shared_create("xr-buffers", HEADER + count * size, &fd);
+	if (!p)
 		return NULL;
 	xr_event_init(&p->freed);
 	p->count = count;
 	p->size = (uint32_t)size;
-	p->base = (unsigned char *)p + HEADER;
+	p->fd = fd;
 	return p;
+}
+
+struct xr_bufpool *xr_bufpool_attach(int fd)
+{
+	size_t size;
+
+	return xr_shared_attach(fd, &size);
 }
 
 void xr_bufpool_destroy(struct xr_bufpool *p)
 {
 	if (p)
-		munmap(p, HEADER + (size_t)p->count * p->size);
+		xr_shared_destroy(p, HEADER + (size_t)p->count * p->size, p->fd);
 }
 
 int xr_bufpool_take(struct xr_bufpool *p)
@@ -57,7 +64,7 @@ void xr_bufpool_drop(struct xr_bufpool *p, unsigned int buffer)
 
 unsigned char *xr_bufpool_data(const struct xr_bufpool *p, unsigned int buffer)
 {
-	return p->base + (size_t)buffer * p->size;
+	return (unsigned char *)(uintptr_t)p + HEADER + (size_t)buffer * p->size;
 }
 
 unsigned int xr_bufpool_in_use(const struct xr_bufpool *p)

@@ -18,11 +18,14 @@ struct xr_bufpool {
 	uint32_t count;
 	uint32_t size;			/* bytes each, a multiple of the page size */
 	uint32_t users[XR_BUFPOOL_MAX]; /* atomically accessed */
-	unsigned char *base; /* the same address in every user: mapped before workers fork */
+	int fd; /* of the memory, in the creator and whoever inherits it from there */
 };
 
-/* MAP_SHARED memory for count buffers of size bytes each. NULL with errno. */
+/* Shared memory for count buffers of size bytes each. NULL with errno. */
 struct xr_bufpool *xr_bufpool_create(unsigned int count, size_t size);
+/* The same pool in another program, by its fd, which is not needed afterwards. NULL with errno. */
+struct xr_bufpool *xr_bufpool_attach(int fd);
+/* By the creator. */
 void xr_bufpool_destroy(struct xr_bufpool *p);
 
 /* Take a free buffer with one user; its number, or -1 if none is free. Single taker. */

@@ -39,6 +39,13 @@ struct xr_policy_fault {
 	uint32_t leaf, subleaf, msr;
 };
 
+/* What another program on this machine needs to map memory of the same guest. */
+struct xr_host_share {
+	bool model;
+	uint32_t domid;
+	int fd[3]; /* to be inherited under their numbers; -1: none */
+};
+
 struct xr_host_ops {
 	const char *name;
 	int (*info)(struct xr_host *h, struct xr_dominfo *info);
@@ -67,6 +74,9 @@ struct xr_host_ops {
 	int (*set_hvm_context)(struct xr_host *h, const void *context, uint32_t size);
 	int (*seed_grants)(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
 			   uint32_t console_domid, uint32_t store_domid);
+
+	/* May be NULL: nobody else can map. */
+	void (*share)(struct xr_host *h, struct xr_host_share *out);
 
 	int (*mapper_open)(struct xr_host *h, struct xr_mapper **out);
 	void (*mapper_close)(struct xr_mapper *m);
@@ -98,5 +108,9 @@ struct xentoollog_logger;
 
 /* Needs a domain that exists. logger may be NULL. */
 int xr_host_xen_open(struct xr_host **out, uint32_t domid, struct xentoollog_logger *logger);
+
+/* A handle in another program, for mappers and nothing else. 0 or a negative errno. */
+int xr_host_attach(struct xr_host **out, const struct xr_host_share *s);
+int xr_host_xen_attach(struct xr_host **out, uint32_t domid);
 
 #endif

@@ -235,21 +235,19 @@ int xr_model_share(struct xr_model *m)
 	return rc ? rc : m->state_fd;
 }
 
-/* Inherited under the number it had in the creator, and still the same file? */
-static int attach_file(const struct model_file *file)
+/* Inherited, and still the same file? */
+static int attach_file(const struct model_file *file, int fd)
 {
 	struct stat st;
-	int fd;
 
-	if (fstat(file->fd, &st) < 0 || st.st_dev != file->dev || st.st_ino != file->ino) {
+	if (fstat(fd, &st) < 0 || st.st_dev != file->dev || st.st_ino != file->ino) {
 		errno = EBADF;
 		return -1;
 	}
-	fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 3);
-	return fd;
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static int attach_state(struct xr_model *m, int fd)
+static int attach_state(struct xr_model *m, int fd, const int *files)
 {
 	struct model_state *s;
 	struct stat st;
@@ -271,14 +269,14 @@ static int attach_state(struct xr_model *m, int fd)
 	/* Mapped. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	for (int i = 0; i < 2 && !rc && !m->s->set.without_memory; i++) {
-		m->file[i] = attach_file(&m->s->file[i]);
+		m->file[i] = attach_file(&m->s->file[i], files ? files[i] : m->s->file[i].fd);
 		if (m->file[i] < 0)
 			rc = -errno;
 	}
 	return rc;
 }
 
-int xr_model_attach(struct xr_model **out, int fd)
+int model_attach(struct xr_model **out, int fd, const int *files)
 {
 	struct xr_model *m = new_model();
 	int rc;
@@ -286,11 +284,16 @@ int xr_model_attach(struct xr_model **out, int fd)
 	*out = NULL;
 	if (!m)
 		return -ENOMEM;
-	rc = attach_state(m, fd);
+	rc = attach_state(m, fd, files);
 	if (rc)
 		xr_model_destroy(&m);
 	*out = m;
 	return rc;
+}
+
+int xr_model_attach(struct xr_model **out, int fd)
+{
+	return model_attach(out, fd, NULL);
 }
 
 void model_lock(struct xr_model *m)

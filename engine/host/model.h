@@ -68,6 +68,12 @@ int xr_host_model_open(struct xr_host **out, struct xr_model *m);
 bool xr_model_has_huge_pages(const struct xr_model *m);
 
 /*
+ * How many of the frames that lie in whole 2M or 1G entries the kernel does keep in huge pages: it
+ * may run out of them at any time, and the rest then costs what small pages cost.
+ */
+uint64_t xr_model_huge_frames(struct xr_model *m);
+
+/*
  * As the host's map, for more than XR_MAP_MAX frames (up to 2^20): callers that come through the
  * preload library know no such limit.
  */

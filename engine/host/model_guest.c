@@ -188,6 +188,15 @@ static int seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_g
 	return rc;
 }
 
+static void share(struct xr_host *h, struct xr_host_share *out)
+{
+	const struct xr_model *m = model_of(h);
+
+	*out = (struct xr_host_share){ .model = true,
+				       .domid = MODEL_DOMID,
+				       .fd = { m->state_fd, m->file[0], m->file[1] } };
+}
+
 static void close_host(struct xr_host *h)
 {
 	free(h);
@@ -203,6 +212,7 @@ static const struct xr_host_ops ops = {
 	.set_param = set_param,
 	.set_hvm_context = set_hvm_context,
 	.seed_grants = seed_grants,
+	.share = share,
 	.mapper_open = model_mapper_open,
 	.mapper_close = model_mapper_close,
 	.map = model_map,
@@ -220,4 +230,19 @@ int xr_host_model_open(struct xr_host **out, struct xr_model *m)
 	*h = (struct host_model){ { &ops }, m };
 	*out = &h->base;
 	return 0;
+}
+
+/* The model lasts as long as the process. */
+int xr_host_attach(struct xr_host **out, const struct xr_host_share *s)
+{
+	struct xr_model *m;
+	int rc;
+
+	*out = NULL;
+	if (!s->model)
+		return xr_host_xen_attach(out, s->domid);
+	rc = model_attach(&m, s->fd[0], &s->fd[1]);
+	if (!rc)
+		rc = xr_host_model_open(out, m);
+	return rc;
 }

@@ -118,6 +118,8 @@ struct model_run {
 };
 
 /* model.c */
+/* As xr_model_attach(); files: descriptors of file[] here, NULL: as in the creator. */
+int model_attach(struct xr_model **out, int fd, const int *files);
 void model_lock(struct xr_model *m);
 void model_unlock(struct xr_model *m);
 /* Count the call and find the fault it is to meet, if any. */

@@ -61,11 +61,11 @@ static int plain_file(void)
 	return fd;
 }
 
-/* Is the page at this aligned address mapped by one huge entry? */
-static bool mapped_huge(const void *addr)
+/* Bytes that huge entries map, of the mapping in which this address lies. */
+static uint64_t mapped_huge(const void *addr)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
-	unsigned long kb, from, to;
+	unsigned long kb = 0, from, to;
 	bool here = false, found = false;
 	char line[512];
 
@@ -73,31 +73,73 @@ static bool mapped_huge(const void *addr)
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			here = from <= (uintptr_t)addr && (uintptr_t)addr < to;
 		else if (here && sscanf(line, "ShmemPmdMapped: %lu kB", &kb) == 1)
-			found = kb >= HUGE_SIZE / 1024;
+			found = true;
 	}
 	if (f)
 		fclose(f);
-	return found;
+	return found ? (uint64_t)kb << 10 : 0;
+}
+
+/* Address space for so many bytes behind an aligned address; *base is what to unmap. */
+static char *reserve(size_t bytes, char **base)
+{
+	*base = mmap(NULL, bytes + HUGE_SIZE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (*base == MAP_FAILED)
+		return NULL;
+	return *base + (HUGE_SIZE - (uintptr_t)*base % HUGE_SIZE) % HUGE_SIZE;
 }
 
 /* Does an allocation of 2M out of this file come as one page? Only trying tells. */
 static bool gives_huge(int fd)
 {
-	char *base = mmap(NULL, 2 * HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *at;
+	char *base, *at = reserve(HUGE_SIZE, &base);
 	bool huge = false;
 
-	if (base == MAP_FAILED)
+	if (!at)
 		return false;
-	at = base + (HUGE_SIZE - (uintptr_t)base % HUGE_SIZE) % HUGE_SIZE;
 	if (fallocate(fd, 0, 0, HUGE_SIZE) == 0 &&
 	    mmap(at, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at) {
 		*(volatile char *)at = 0;
-		huge = mapped_huge(at);
+		huge = mapped_huge(at) >= HUGE_SIZE;
 	}
 	munmap(base, 2 * HUGE_SIZE);
 	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE_SIZE);
 	return huge;
+}
+
+/* Read a word of each whole entry's every 2M through a mapping of the file. */
+static void touch_whole_locked(struct xr_model *m, const char *file)
+{
+	uint64_t gfn = model_p2m_next_locked(m, 0);
+
+	while (gfn != NO_FRAME) {
+		int order;
+		uint64_t mfn = model_p2m_get_locked(m, gfn, &order);
+
+		if (order >= (int)XR_ORDER_2M && mfn & MFN_HUGE)
+			(void)*(const volatile char *)(file + (mfn_index(mfn) << XR_PAGE_SHIFT));
+		gfn = model_p2m_next_locked(m, (gfn | (REGION_PAGES - 1)) + 1);
+	}
+}
+
+uint64_t xr_model_huge_frames(struct xr_model *m)
+{
+	char *base, *at;
+	uint64_t frames = 0;
+	size_t bytes;
+
+	model_lock(m);
+	bytes = m->s->huge ? (size_t)m->s->next_mfn[1] << XR_PAGE_SHIFT : 0;
+	at = bytes ? reserve(bytes, &base) : NULL;
+	if (at && mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, m->file[1], 0) == at) {
+		touch_whole_locked(m, at);
+		frames = mapped_huge(at) >> XR_PAGE_SHIFT;
+	}
+	model_unlock(m);
+	if (at)
+		munmap(base, bytes + HUGE_SIZE);
+	return frames;
 }
 
 static int huge_file(void)

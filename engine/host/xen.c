@@ -210,6 +210,11 @@ static int xen_unmap(struct xr_mapper *mapper, void *addr, size_t n)
 	return result(xenforeignmemory_unmap(((struct xen_mapper *)mapper)->fmem, addr, n));
 }
 
+static void xen_share(struct xr_host *h, struct xr_host_share *out)
+{
+	*out = (struct xr_host_share){ .domid = of(h)->domid, .fd = { -1, -1, -1 } };
+}
+
 static void xen_close(struct xr_host *h)
 {
 	struct xen_host *x = of(h);
@@ -232,6 +237,7 @@ static const struct xr_host_ops xen_ops = {
 	.set_param = xen_set_param,
 	.set_hvm_context = xen_set_hvm_context,
 	.seed_grants = xen_seed_grants,
+	.share = xen_share,
 	.mapper_open = xen_mapper_open,
 	.mapper_close = xen_mapper_close,
 	.map = xen_map,
@@ -263,4 +269,17 @@ fail:
 	rc = result(-1);
 	xen_close(&x->host);
 	return rc;
+}
+
+int xr_host_xen_attach(struct xr_host **out, uint32_t domid)
+{
+	struct xen_host *x = calloc(1, sizeof(*x));
+
+	*out = NULL;
+	if (!x)
+		return -ENOMEM;
+	x->host.ops = &xen_ops;
+	x->domid = domid;
+	*out = &x->host;
+	return 0;
 }

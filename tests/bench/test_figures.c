@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The figures of the bench: statistics, what contenders print, what follows, options, the page. */
 #include "bench/bench.h"
+#include "generate/options.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +145,37 @@ Test(summary, ratio_pairs_the_rounds)
 	cr_assert_eq(r.max, 2.0);
 }
 
+Test(bounds, every_count_up_to_16_and_all_cores)
+{
+	for (unsigned int cores = 1; cores <= 300; cores++) {
+		const unsigned int most = cores < 64 ? cores : 64;
+		unsigned int n = bench_next_count(0, cores), last = 0, tried = 0;
+
+		for (; n; n = bench_next_count(n, cores)) {
+			cr_assert(n > last && n <= most, "%u cores: %u after %u", cores, n, last);
+			cr_assert(n <= 16 ? n == last + 1 : n <= 2 * last, "%u cores: %u after %u",
+				  cores, n, last);
+			last = n;
+			tried++;
+		}
+		cr_assert_eq(last, most, "%u cores", cores);
+		cr_assert_leq(tried, 18);
+	}
+}
+
+Test(bounds, runs_with_small_pages_are_counted)
+{
+	struct bench_run runs[4] = {
+		{ .huge = -1 }, { .huge = 1 }, { .huge = 0.5 }, { .huge = 0 }
+	};
+	struct bench_stream s = { .bytes = 1 };
+	struct bench_cell c = cell_of(runs, 4, &s);
+
+	cr_assert_eq(bench_small_runs(&c), 2);
+	c.done = 2;
+	cr_assert_eq(bench_small_runs(&c), 0, "where nothing is due, nothing is missed");
+}
+
 Test(timeline, points_last_to_the_end)
 {
 	for (double seconds = 0.01; seconds < 1000; seconds *= 1.3)
@@ -175,6 +208,54 @@ Test(options, take_and_refuse)
 		if (!cases[i].rc)
 			bench_options_free(&o);
 	}
+}
+
+static bool takes(struct xr_gen_options *o, int opt, const char *arg)
+{
+	return xr_gen_option(o, opt, arg) > 0;
+}
+
+Test(options, of_the_generator_change_one_field_each)
+{
+	static const int opts[] = {
+#define OPT(id, name, letter, ...) XR_GEN_OPT(id, letter),
+		XR_GEN_OPTIONS(OPT)
+	};
+	struct xr_gen_options seen[sizeof(opts) / sizeof(opts[0])], was;
+
+	xr_gen_options_default(&was);
+	for (size_t i = 0; i < sizeof(opts) / sizeof(opts[0]); i++) {
+		seen[i] = was;
+		cr_assert(takes(&seen[i], opts[i], "77"), "option %zu", i);
+		cr_assert(memcmp(&seen[i], &was, sizeof(was)) != 0, "option %zu", i);
+		for (size_t k = 0; k < i; k++)
+			cr_assert(memcmp(&seen[i], &seen[k], sizeof(was)) != 0, "%zu, %zu", i, k);
+		cr_assert(!takes(&seen[i], opts[i], "77x"));
+		cr_assert(!takes(&seen[i], opts[i], ""));
+	}
+	cr_assert(!takes(&was, XR_GEN_OPT_PASSES, "5"), "it goes by its letter");
+	cr_assert(!takes(&was, 'p', "4294967297"), "more than the field holds");
+	cr_assert(takes(&was, 's', "8T") && was.size_bytes == 8ull << 40);
+	cr_assert_eq(xr_gen_option(&was, 'q', "1"), 0);
+}
+
+Test(options, help_shows_the_defaults)
+{
+	struct xr_gen_options o;
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	xr_gen_options_default(&o);
+	o.size_bytes = 3ull << 40;
+	o.batch = 1000;
+	xr_gen_options_help(f, &o);
+	fclose(f);
+	cr_assert_not_null(strstr(text, "  -s, --size SIZE "));
+	cr_assert_not_null(strstr(text, "(3T)\n"));
+	cr_assert_not_null(strstr(text, "pages to a record (1000)\n"));
+	cr_assert_not_null(strstr(text, "2 or 3 (3)\n"));
+	free(text);
 }
 
 Test(page, data_cannot_break_out)

@@ -9,6 +9,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +19,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BYTES ((5u << 20) + 4321)
+
+static sem_t burnt, seen;
 
 static unsigned char byte_at(size_t i)
 {
@@ -125,17 +130,26 @@ static bool mapped_as_due(void *arg, char *why, size_t room)
 {
 	const struct mapped_case *c = arg;
 	const uint64_t frames = 3 * 1024 + 700;
-	struct bench_mapped m = { .mapped = 0 };
 	struct bench_feed feed = { -1, -1 };
-	int rc = bench_source_open(c->source, c->file, 0, &feed);
+	struct xr_model_settings set;
+	struct xr_model_stats stats;
+	struct xr_model *m = NULL;
+	double seconds;
+	int rc;
 
+	xr_model_settings_default(&set);
+	rc = xr_model_create(&m, &set);
 	if (!rc)
-		rc = bench_mapped_run(feed.fd, BYTES + c->more, frames, c->workers, &m);
+		rc = bench_source_open(c->source, c->file, 0, &feed);
+	if (!rc)
+		rc = bench_mapped_run(feed.fd, BYTES + c->more, frames, c->workers, m, &seconds);
+	xr_model_stats(m, &stats);
 	snprintf(why, room, "%s, %u workers, %u bytes more: %d, %llu pages mapped",
 		 bench_source_names[c->source], c->workers, c->more, rc,
-		 (unsigned long long)m.mapped);
+		 (unsigned long long)stats.pages_mapped);
 	bench_source_close(&feed);
-	return rc == (c->more ? -ENODATA : 0) && (c->more || m.mapped == frames);
+	xr_model_destroy(&m);
+	return rc == (c->more ? -ENODATA : 0) && (c->more || stats.pages_mapped == frames);
 }
 
 Test(mapped, maps_every_frame_once_or_says_why_not)
@@ -185,9 +199,9 @@ Test(child, is_stopped_when_it_takes_too_long)
 }
 
 /* A restorer that says where it is by making a file, and then does nothing for ever. */
-static pid_t start_bench(char dir[])
+static pid_t start_bench_with(char dir[], const char *before, const char *json)
 {
-	char program[64], script[128];
+	char program[64], script[512];
 	const char *bench = getenv("XR_BENCH_RUN");
 	pid_t pid;
 	FILE *f;
@@ -196,7 +210,7 @@ static pid_t start_bench(char dir[])
 	cr_assert_not_null(mkdtemp(dir));
 	snprintf(program, sizeof(program), "%s/program", dir);
 	snprintf(script, sizeof(script),
-		 "#!/bin/sh\nmkfifo %s/ready\necho >%s/ready\nexec sleep 1000\n", dir, dir);
+		 "#!/bin/sh\ncd %s\n%s\nmkfifo ready\necho >ready\nexec sleep 1000\n", dir, before);
 	f = fopen(program, "w");
 	cr_assert(f && fputs(script, f) > 0 && !fclose(f) && !chmod(program, 0700));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -204,10 +218,15 @@ static pid_t start_bench(char dir[])
 	if (!pid) {
 		freopen("/dev/null", "w", stderr);
 		execl(bench, bench, "-q", "--size=1M", "--contenders=ours", "--sources=pipe",
-		      "--program", program, (char *)NULL);
+		      "--program", program, json, (char *)NULL);
 		_exit(127);
 	}
 	return pid;
+}
+
+static pid_t start_bench(char dir[])
+{
+	return start_bench_with(dir, "", NULL);
 }
 
 static void await_restorer(const char *dir)
@@ -244,6 +263,66 @@ Test(command, ends_on_a_signal_and_takes_all_along, .timeout = 120)
 	kill(pid, SIGINT);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 4, "status %#x", status);
+	no_child_is_left();
+}
+
+/* The first of its runs ends, the second does not. */
+Test(command, tells_what_was_finished_before_the_signal, .timeout = 120)
+{
+	static const char first[] =
+		"if mkdir first 2>/dev/null; then"
+		" echo '{\"seconds\": 2.5, \"pages\": {\"populated\": 264}}'; exit; fi; rmdir first";
+	char dir[] = "/tmp/xr-bench-test-XXXXXX", out[] = "/tmp/xr-bench-out-XXXXXX", arg[64];
+	const int fd = mkstemp(out);
+	json_t *j, *runs;
+	int status;
+	pid_t pid;
+
+	cr_assert(fd >= 0 && write(fd, "old", 3) == 3);
+	snprintf(arg, sizeof(arg), "--json=%s", out);
+	pid = start_bench_with(dir, first, arg);
+	await_restorer(dir);
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 3, "what was there stays until the end");
+	kill(pid, SIGINT);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 4, "status %#x", status);
+	lseek(fd, 0, SEEK_SET);
+	j = json_loadfd(fd, 0, NULL);
+	cr_assert_not_null(j);
+	runs = json_object_get(json_array_get(json_object_get(j, "cells"), 0), "runs");
+	cr_assert_eq(json_array_size(runs), 1);
+	cr_assert_eq(json_number_value(json_object_get(json_array_get(runs, 0), "seconds")), 2.5);
+	cr_assert_eq(json_array_size(json_object_get(j, "warnings")) > 0, 1);
+	json_decref(j);
+	close(fd);
+	unlink(out);
+	no_child_is_left();
+}
+
+/* Hours of measuring are not for nothing: a path that can't be written shows before them. */
+Test(command, refuses_a_file_that_cannot_be_written_before_it_runs, .timeout = 120)
+{
+	char dir[] = "/tmp/xr-bench-test-XXXXXX", program[64], fresh[64], arg[80];
+	pid_t pid;
+	int status;
+
+	pid = start_bench_with(dir, "", "--html=/nonexistent/page.html");
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %#x", status);
+	snprintf(fresh, sizeof(fresh), "%s/ready", dir);
+	cr_assert(access(fresh, F_OK), "it was run");
+	snprintf(program, sizeof(program), "%s/program", dir);
+	unlink(program);
+	rmdir(dir);
+
+	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
+	snprintf(fresh, sizeof(fresh), "/tmp/xr-bench-fresh-%d", (int)getpid());
+	snprintf(arg, sizeof(arg), "--html=%s", fresh);
+	pid = start_bench_with(dir, "", arg);
+	await_restorer(dir);
+	kill(pid, SIGINT);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(access(fresh, F_OK), "an empty file is left");
 	no_child_is_left();
 }
 
@@ -340,6 +419,85 @@ Test(command, a_stream_that_cannot_be_made_costs_its_own_figures_only, .timeout 
 	cr_assert(figures && figures + errors == json_array_size(json_object_get(j, "cells")));
 	json_decref(j);
 	close(out[0]);
+}
+
+static void *burn(void *arg)
+{
+	struct timespec t = { 0 };
+
+	(void)arg;
+	pthread_setname_np(pthread_self(), "xr-copy/0");
+	while (!t.tv_sec && t.tv_nsec < 500000)
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	sem_post(&burnt);
+	sem_wait(&seen);
+	return NULL;
+}
+
+/* Generations of workers: however many there were, the one that runs now is seen. */
+Test(timeline, sees_workers_come_and_go)
+{
+	struct bench_timeline *t = calloc(1, sizeof(*t));
+	const unsigned int many = BENCH_SEEN_MAX + 50;
+	pthread_t id;
+
+	sem_init(&burnt, 0, 0);
+	sem_init(&seen, 0, 0);
+	bench_timeline_begin(t);
+	for (unsigned int i = 0; i < many; i++) {
+		cr_assert_eq(pthread_create(&id, NULL, burn, NULL), 0);
+		sem_wait(&burnt);
+		t->n = 0;
+		bench_timeline_look(getpid(), t);
+		cr_assert_gt(t->points[0].busy[LANE_COPY], 0, "worker %u", i);
+		sem_post(&seen);
+		pthread_join(id, NULL);
+	}
+	free(t);
+}
+
+struct verified {
+	struct bench_stream stream;
+	struct bench_cell cell;
+	struct bench_run run;
+	struct xr_model *model[2];
+	struct xr_host *host[2];
+	char text[512];
+};
+
+static int verify(struct verified *v, unsigned int i)
+{
+	return bench_verify(&v->cell, v->model[i], &v->run, v->text, sizeof(v->text));
+}
+
+/* A stream from elsewhere has no oracle: its restorers are held against each other. */
+Test(verify, one_other_byte_is_another_guest)
+{
+	struct verified v = { .stream = { .populated = 3 }, .run = { .populated = 3 } };
+	const uint64_t gfns[] = { 7, 8, 1000 };
+	unsigned char page[XR_PAGE_SIZE] = { 1, 2, 3 };
+	struct xr_model_settings set;
+
+	v.cell.stream = &v.stream;
+	xr_model_settings_default(&set);
+	set.no_huge = true;
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert_eq(xr_model_create(&v.model[i], &set), 0);
+		cr_assert_eq(xr_host_model_open(&v.host[i], v.model[i]), 0);
+		cr_assert_eq(v.host[i]->ops->populate(v.host[i], XR_ORDER_4K, 3, gfns), 3);
+		cr_assert_eq(xr_model_poke(v.model[i], 8, page), 0);
+	}
+	cr_assert_eq(verify(&v, 0), 0);
+	cr_assert_eq(verify(&v, 1), 0, "%s", v.text);
+	page[4095] = 1;
+	cr_assert_eq(xr_model_poke(v.model[1], 8, page), 0);
+	cr_assert_eq(verify(&v, 1), -EBADMSG);
+	v.run.populated = 2;
+	cr_assert_eq(verify(&v, 0), -EBADMSG);
+	for (unsigned int i = 0; i < 2; i++) {
+		v.host[i]->ops->close(v.host[i]);
+		xr_model_destroy(&v.model[i]);
+	}
 }
 
 Test(machine, touching_is_bounded)

@@ -36,9 +36,21 @@ static const struct way ways[] = {
 	  { XR_UNMAP_AT_BUDGET, 1 << 14 } },
 	{ "processes, unmap each window", XR_WORKER_PROCESS, { XR_UNMAP_AT_CLOSE, 0 } },
 	{ "threads, unmap beyond 16 Ki pages", XR_WORKER_THREAD, { XR_UNMAP_AT_BUDGET, 1 << 14 } },
+	{ "threads, as usual", XR_WORKER_THREAD, { XR_UNMAP_AT_BUDGET, 0 } },
 	{ "threads, unmap each window", XR_WORKER_THREAD, { XR_UNMAP_AT_CLOSE, 0 } },
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+/* The budget of threads is one for all. */
+static struct xr_keep keep_of(const struct way *w, unsigned int workers)
+{
+	struct xr_keep k =
+		w->keep.when == XR_UNMAP_AT_BUDGET && !w->keep.pages ? xr_keep_threads : w->keep;
+
+	if (w->kind == XR_WORKER_THREAD)
+		k.pages /= workers;
+	return k;
+}
 
 struct task {
 	const struct way *way;
@@ -96,11 +108,12 @@ static double cpu_now(void)
 static int copy(struct xr_host *h, const struct task *t, FILE *out)
 {
 	struct xr_copy_config cfg = { t->workers, t->way->kind, true, 0, NULL };
+	const struct xr_keep keep = keep_of(t->way, t->workers);
 	struct xr_copy *c = NULL;
 	const double cpu = cpu_now();
 	struct xr_error err;
 	uint64_t begun;
-	int rc = xr_copy_open_tuned(&c, h, &cfg, &t->way->keep, &err);
+	int rc = xr_copy_open_tuned(&c, h, &cfg, &keep, &err);
 
 	begun = xr_now();
 	if (!rc)

@@ -141,7 +141,7 @@ static bool retire(struct sim *m)
 	bool clear = rnd(m, 2), ok;
 
 	choose_frames(m, false);
-	ok = expect(m->r, xr_copy_retire(m->r->c, m->pfns, m->n, clear, &m->r->err) == 0);
+	ok = expect(m->r, xr_copy_retire(m->r->c, NULL, m->pfns, m->n, clear, &m->r->err) == 0);
 	m->cleared += clear ? m->n : 0;
 	for (size_t i = 0; ok && i < m->n; i++) {
 		if (clear)
@@ -310,7 +310,7 @@ static void misuse(struct rig *r, const struct setup *s)
 	expect(r, xr_copy_begin(c, NULL, pfns, 3, false, &r->err) == 0);
 	expect(r, xr_copy_begin(c, NULL, pfns, 3, false, NULL) == -EINVAL);
 	expect(r, xr_copy_drain(c, NULL) == -EINVAL);
-	expect(r, xr_copy_retire(c, pfns, 1, false, NULL) == -EINVAL);
+	expect(r, xr_copy_retire(c, NULL, pfns, 1, false, NULL) == -EINVAL);
 	expect(r, xr_copy_data(c, 1, 3, NULL, -1, 0, NULL) == -EINVAL);
 	expect(r, xr_copy_data(c, 1, 1, NULL, -1, 0, &r->err) == 0);
 	expect(r, xr_copy_data(c, 0, 1, NULL, -1, 0, NULL) == -EINVAL);

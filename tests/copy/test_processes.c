@@ -320,7 +320,7 @@ static void with_threads(struct rig *r, const struct setup *s)
 	rig_free(r);
 }
 
-Test(processes, are_refused_to_a_caller_with_threads)
+Test(processes, are_refused_to_a_caller_with_threads_and_a_host_of_its_own)
 {
 	run(&threads, with_threads);
 }

@@ -60,13 +60,11 @@ bool syscalls_of(isolate_check check, void *arg, struct syscalls *count, char wh
 	char *shared =
 		mmap(NULL, ISOLATE_WHY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = -1;
-	pid_t pid;
+	pid_t pid = -1;
 
 	memset(count, 0, sizeof(*count));
-	snprintf(why, ISOLATE_WHY, "cannot be traced: %s", strerror(errno));
-	if (shared == MAP_FAILED)
-		return false;
-	pid = fork();
+	if (shared != MAP_FAILED)
+		pid = fork();
 	if (pid == 0) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
@@ -76,7 +74,12 @@ bool syscalls_of(isolate_check check, void *arg, struct syscalls *count, char wh
 	    !ptrace(PTRACE_SETOPTIONS, pid, 0, OPTIONS) && !ptrace(PTRACE_SYSCALL, pid, 0, 0)) {
 		status = follow(pid, count);
 		snprintf(why, ISOLATE_WHY, "status %#x: %.4000s", (unsigned int)status, shared);
+	} else {
+		snprintf(why, ISOLATE_WHY, "cannot be traced: %s (status %#x)", strerror(errno),
+			 (unsigned int)status);
+		status = -1;
 	}
-	munmap(shared, ISOLATE_WHY);
+	if (shared != MAP_FAILED)
+		munmap(shared, ISOLATE_WHY);
 	return status == 0;
 }

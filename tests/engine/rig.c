@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rig.h"
 
+#include "lib/restore.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -34,15 +36,11 @@ void rig_tail(struct rig *g)
 
 int rig_run(struct rig *g, enum feed_kind kind)
 {
-	struct xr_restore *r = NULL;
 	int rc;
 
 	cr_assert_eq(feed_open(&g->feed, kind, builder_data(&g->b), builder_size(&g->b), 1), 0);
 	g->set.fd = g->feed.fd;
-	rc = xr_open(&r, &g->set, &g->err);
-	if (!rc)
-		rc = xr_run(r, &g->res, &g->err);
-	xr_close(&r);
+	rc = restore_once(&g->set, &g->res, &g->err);
 	feed_close(&g->feed);
 	cr_assert_eq(rc, g->err.code);
 	return rc;

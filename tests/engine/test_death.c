@@ -3,13 +3,13 @@
  * A worker process that is killed, whatever the restore is at: one clear error, nothing left, no
  * hang.
  */
+#include "crew.h"
 #include "hook.h"
 #include "lib/isolate.h"
 #include "lib/sanitizer.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -47,33 +47,12 @@ struct death {
 	int to_killer;
 };
 
-/* Workers and nursery are in the group of the test. Returns how many; the pid of a worker, or 0. */
+/* Workers and nursery. Returns how many; the pid of a worker, or 0. */
 static unsigned int crew(pid_t worker[WORKERS])
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	unsigned int n = 0, workers = 0;
-
 	memset(worker, 0, WORKERS * sizeof(*worker));
-	while ((e = readdir(d))) {
-		char path[sizeof(e->d_name) + 16], comm[32], state;
-		int pid, parent, group;
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
-		f = atoi(e->d_name) > 0 ? fopen(path, "re") : NULL;
-		if (f &&
-		    fscanf(f, "%d (%31[^)]) %c %d %d", &pid, comm, &state, &parent, &group) == 5 &&
-		    group == getpgrp() && state != 'Z' && !strncmp(comm, "xr-", 3)) {
-			if (!strncmp(comm, "xr-copy", 7) && workers < WORKERS)
-				worker[workers++] = pid;
-			n++;
-		}
-		if (f)
-			fclose(f);
-	}
-	closedir(d);
-	return n;
+	crew_find("xr-copy", worker, WORKERS);
+	return crew_find("xr-", NULL, 0);
 }
 
 static void kill_one(void *arg)

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "failures/once.h"
+#include "lib/restore.h"
 #include "lib/sanitizer.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define WORKERS 2u
 
 static unsigned int entries(const char *dir)
 {
@@ -53,23 +57,17 @@ static uint64_t calls_of(struct xr_model *m, unsigned int call)
 
 static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_error *err)
 {
-	struct xr_restore *r = NULL;
 	struct xr_settings set;
-	int rc;
 
 	xr_settings_default(&set);
 	set.fd = fd;
 	set.host = XR_HOST_MODEL;
 	set.model = m;
 	set.policy = o->policy;
-	set.workers = 2;
+	set.workers = WORKERS;
 	set.worker_kind = o->kind;
 	set.io = o->io;
-	rc = xr_open(&r, &set, err);
-	if (!rc)
-		rc = xr_run(r, NULL, err);
-	xr_close(&r);
-	return rc;
+	return restore_once(&set, NULL, err);
 }
 
 /* What error offsets count from: a file's are its own. */
@@ -123,9 +121,13 @@ static bool fair(struct once *o, const struct why *why, struct xr_model *m, int 
 		return false;
 	if (o->fault == FAULT_READ && !read_fault_told(o, why, rc, err, start))
 		return false;
+	if (rc && o->kind == XR_WORKER_AUTO && !(o->call == TRAP_FORK && o->nth > WORKERS))
+		return why_not(why, "not gone on with threads: %s", err->text);
 	if (o->fault != FAULT_READ && rc && (!o->sprung || err->host_failed == of_stream(o)))
 		return why_not(why, "%s: %d, %s",
 			       o->sprung ? "the wrong one is blamed" : "no fault", rc, err->text);
+	if (!check_place(why, err, &o->stream->b, start, err->stage == XR_STAGE_COPY))
+		return false;
 	return check_habits(why, m);
 }
 
@@ -147,6 +149,7 @@ bool once(struct once *o, const struct why *why)
 		why_not(why, "no model, or no source");
 		goto out;
 	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what loses its parent becomes a child here */
 	fds = entries("/proc/self/fd");
 	tasks = threads();
 	before = o->fault == FAULT_HOST ? calls_of(m, o->call) : 0;

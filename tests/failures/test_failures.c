@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Every single failure, one after the other: the nth call of each kind to the host, the nth call of
- * each kind to the C library, and a read that ends in the stream: at some bytes, or at each if
- * XR_EVERY_BYTE is set.
+ * each kind to the C library, and a read that ends at every byte of a small stream.
  */
 #include "failures/once.h"
 #include "lib/isolate.h"
+#include "lib/sanitizer.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,8 +17,15 @@
 #define STUCK 60u /* seconds; a restore here takes hundredths of one */
 #define CALLS_MAX 3000u
 #define MMAPS_MAX 16u /* the library maps before it begins; after that the model does */
-#define FORMS 2u      /* of running a restore; worker processes take long to start and to end */
-#define STRIDE 197u   /* between the bytes that are tried; prime */
+#define STRIDE 197u   /* between the bytes of the longer stream that are tried; prime */
+#define SMALL 6000u   /* bytes of the one in which all are */
+#define EVERY (SANITIZED ? 7u : 1u)
+#define ALL_HOWS ((1u << TRAP_READS) - 1)
+
+/* Of running a restore. Worker processes take long to start and to end: they are tried with what
+ * only they do, and with the calls to the host. */
+enum { FORM_PIPE = 1, FORM_PROCESSES = 2, FORM_AUTO = 4 };
+#define THREAD_FORMS 2u
 
 static const enum xr_model_call host_calls[] = {
 	XR_CALL_INFO,  XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_CPU_POLICY, XR_CALL_TSC,
@@ -40,10 +47,12 @@ static void make_stream(struct random_stream *s, uint64_t seed, unsigned int dat
 
 static void choose_form(struct once *o, unsigned int form)
 {
-	o->source = form & 1 ? FEED_PIPE : FEED_FILE;
-	o->kind = XR_WORKER_THREAD;
+	o->source = form & FORM_PIPE ? FEED_PIPE : FEED_FILE;
+	o->kind = form & FORM_PROCESSES ? XR_WORKER_PROCESS
+		  : form & FORM_AUTO	? XR_WORKER_AUTO
+					: XR_WORKER_THREAD;
 	o->io = XR_IO_AUTO;
-	o->policy = form & 1 ? XR_POLICY_SPECULATIVE : XR_POLICY_EXACT;
+	o->policy = form & FORM_PIPE ? XR_POLICY_SPECULATIVE : XR_POLICY_EXACT;
 }
 
 /* Let the nth one fail, for n from 1 on until there is no nth. */
@@ -109,62 +118,134 @@ static bool library_fails(void *arg, char *text, size_t room)
 	for (unsigned int call = 0; ok && call < TRAP_CALLS; call++) {
 		struct once o = { .stream = &s, .fault = FAULT_CALL, .call = call, .arg = ENOMEM };
 
+		if (form >= FORM_PROCESSES && !trap_of_processes(call))
+			continue;
 		choose_form(&o, form);
 		ok = each_nth(&o, trap_name(call), text, room);
-	}
-	random_stream_free(&s);
-	return ok;
-}
-
-static bool reads_end(void *arg, char *text, size_t room)
-{
-	const unsigned int form = *(const unsigned int *)arg;
-	const size_t stride = getenv("XR_EVERY_BYTE") ? 1 : STRIDE;
-	struct random_stream s;
-	struct once o = { .stream = &s, .fault = FAULT_READ };
-	bool ok = true;
-
-	make_stream(&s, 5, 4);
-	choose_form(&o, form);
-	o.io = XR_IO_PLAIN;
-	for (size_t at = 0; ok && at <= s.b.end_offset; at += stride) {
-		for (o.call = 0; ok && o.call < TRAP_READS; o.call++) {
-			const size_t n = (size_t)snprintf(
-				text, room, "reads end at byte %zu of %zu, how %u, source %s: ", at,
-				s.b.end_offset, o.call, feed_kind_name(o.source));
-			const struct why why = { text + n, room - n };
-
-			/* A regular file has no EAGAIN. */
-			if (o.call == TRAP_EAGAIN && o.source == FEED_FILE)
-				continue;
-			o.nth = at;
-			alarm(STUCK);
-			ok = once(&o, &why);
+		/* Each of them is called, so that there was something to fail. */
+		if (ok && form >= FORM_PROCESSES && o.nth == 1) {
+			snprintf(text, room, "%s is never called", trap_name(call));
+			ok = false;
 		}
 	}
 	random_stream_free(&s);
 	return ok;
 }
 
-static void in_forms(isolate_check check, unsigned int forms)
+/* hows: a bit for each enum trap_read. */
+static bool reads_end_at(const struct random_stream *s, unsigned int form, size_t at,
+			 unsigned int hows, char *text, size_t room)
+{
+	struct once o = { .stream = s, .fault = FAULT_READ, .nth = at };
+	bool ok = true;
+
+	choose_form(&o, form);
+	o.io = XR_IO_PLAIN;
+	for (o.call = 0; ok && o.call < TRAP_READS; o.call++) {
+		const size_t n = (size_t)snprintf(
+			text, room, "reads end at byte %zu of %zu, how %u, source %s: ", at,
+			s->b.end_offset, o.call, feed_kind_name(o.source));
+		const struct why why = { text + n, room - n };
+
+		/* A regular file has no EAGAIN. */
+		if (!(hows >> o.call & 1) || (o.call == TRAP_EAGAIN && o.source == FEED_FILE))
+			continue;
+		alarm(STUCK);
+		ok = once(&o, &why);
+	}
+	return ok;
+}
+
+/* A page, two passes, a frame that goes: in a few KiB, so that every byte of them can be tried. */
+static void make_small_stream(struct random_stream *s)
+{
+	struct random_options o;
+
+	random_options_default(&o, 0);
+	o.features = RANDOM_PASSES | RANDOM_BALLOON | RANDOM_OPTIONAL;
+	o.max_data = 2;
+	o.max_pfns = 12;
+	o.max_passes = 2;
+	for (o.seed = 1;; o.seed++) {
+		random_stream_make(s, &o);
+		if (s->ref.pages == 1 && s->ref.peak > s->ref.backed && s->b.end_offset < SMALL)
+			return;
+		random_stream_free(s);
+	}
+}
+
+/* The stream ends at each byte; the other ways take turns, unless XR_EVERY_BYTE is set. */
+static bool reads_end_anywhere(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	const unsigned int all = getenv("XR_EVERY_BYTE") ? ALL_HOWS : 1u << TRAP_EOF;
+	struct random_stream s;
+	bool ok = true;
+
+	make_small_stream(&s);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY)
+		ok = reads_end_at(&s, form, at, all | 1u << at / EVERY % TRAP_EOF, text, room);
+	random_stream_free(&s);
+	return ok;
+}
+
+/* In a stream with more to it. */
+static bool reads_end_here_and_there(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	bool ok = true;
+
+	make_stream(&s, 5, 4);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += STRIDE)
+		ok = reads_end_at(&s, form, at, ALL_HOWS, text, room);
+	random_stream_free(&s);
+	return ok;
+}
+
+static void in_forms(isolate_check check, unsigned int first, unsigned int end)
 {
 	char why[ISOLATE_WHY];
 
-	for (unsigned int form = 0; form < forms; form++)
+	for (unsigned int form = first; form < end; form++)
 		cr_expect(isolated(check, &form, why), "form %u: %s", form, why);
 }
 
 Test(failures, of_the_host)
 {
-	in_forms(host_fails, FORMS);
+	in_forms(host_fails, 0, THREAD_FORMS);
 }
 
 Test(failures, of_the_library)
 {
-	in_forms(library_fails, FORMS);
+	in_forms(library_fails, 0, THREAD_FORMS);
 }
 
-Test(failures, of_reads)
+Test(failures, of_the_host_with_worker_processes)
 {
-	in_forms(reads_end, FORMS);
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
+	in_forms(host_fails, FORM_PROCESSES, FORM_PROCESSES + 2);
+}
+
+Test(failures, of_worker_processes_to_start)
+{
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
+	in_forms(library_fails, FORM_PROCESSES, FORM_AUTO + 2);
+}
+
+Test(failures, of_reads_at_every_byte_of_a_file)
+{
+	in_forms(reads_end_anywhere, 0, FORM_PIPE);
+}
+
+Test(failures, of_reads_at_every_byte_of_a_pipe)
+{
+	in_forms(reads_end_anywhere, FORM_PIPE, FORM_PIPE + 1);
+}
+
+Test(failures, of_reads_of_a_longer_stream)
+{
+	in_forms(reads_end_here_and_there, 0, THREAD_FORMS);
 }

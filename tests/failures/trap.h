@@ -31,6 +31,12 @@ enum trap_call {
 };
 const char *trap_name(enum trap_call call);
 
+/* Is it a call by which worker processes are started? */
+static inline bool trap_of_processes(enum trap_call call)
+{
+	return call == TRAP_SOCKETPAIR || call == TRAP_FORK || call == TRAP_CLONE;
+}
+
 /* From now on the nth call (from 1) fails, once, with this errno. Of readv, pread and preadv only
  * those of this fd count: the model has its own. */
 void trap_set(enum trap_call call, uint64_t nth, int error, int fd);

@@ -353,3 +353,30 @@ Test(extents, a_reset_model_is_as_good_as_new)
 		     -EINVAL);
 	rig_close(&r);
 }
+
+/* What the kernel gave is judged by what is there, for it may run out of huge pages at any time. */
+Test(extents, huge_frames_are_those_of_whole_entries)
+{
+	struct rig r = rig(8 * PAGES_2M);
+	const bool huge = xr_model_has_huge_pages(r.m);
+
+	cr_assert_eq(xr_model_huge_frames(r.m), 0);
+	for (uint64_t gfn = 0; gfn < 4 * PAGES_2M; gfn += PAGES_2M)
+		cr_assert_eq(populate(&r, 9, gfn), 1);
+	cr_assert_eq(populate(&r, 0, 5 * PAGES_2M), 1);
+	cr_assert_leq(xr_model_huge_frames(r.m), huge ? 4 * PAGES_2M : 0);
+	/* As when the kernel had nothing but small pages: one hole breaks a huge page up. */
+	if (xr_model_huge_frames(r.m) == 4 * PAGES_2M) {
+		uint64_t mfn;
+		int order;
+
+		model_lock(r.m);
+		mfn = model_p2m_get_locked(r.m, PAGES_2M, &order);
+		model_unlock(r.m);
+		model_pages_free(r.m, mfn + 3, 1);
+		cr_assert_eq(xr_model_huge_frames(r.m), 3 * PAGES_2M);
+	}
+	cr_assert_eq(release(&r, 0, 7), 1);
+	cr_assert_leq(xr_model_huge_frames(r.m), huge ? 3 * PAGES_2M : 0);
+	rig_close(&r);
+}

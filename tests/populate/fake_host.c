@@ -193,10 +193,12 @@ void fake_write(struct fake_host *f, uint64_t gfn)
 	f->frame[gfn] |= DIRTY;
 }
 
-int fake_retire(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err)
+int fake_retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n, bool clear,
+		struct xr_error *err)
 {
 	struct fake_host *f = ctx;
 
+	(void)where;
 	(void)err;
 	f->retire_calls++;
 	f->retired += n;

@@ -6,6 +6,7 @@
 #ifndef FAKE_HOST_H
 #define FAKE_HOST_H
 
+#include "base/error.h"
 #include "host/host.h"
 
 struct fake_host {
@@ -56,7 +57,9 @@ void fake_write(struct fake_host *f, uint64_t gfn);
 
 /* For xr_physmap_config.retire; ctx is the host. */
 struct xr_error;
-int fake_retire(void *ctx, const uint64_t *pfns, size_t n, bool clear, struct xr_error *err);
+struct xr_where;
+int fake_retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n, bool clear,
+		struct xr_error *err);
 
 /* All faults together: 0 in every test. */
 uint64_t fake_faults(const struct fake_host *f);

@@ -307,10 +307,11 @@ Test(failure, the_call_itself)
 	rig_close(&r);
 }
 
-static int cannot_retire(void *ctx, const uint64_t *pfns, size_t n, bool clear,
-			 struct xr_error *err)
+static int cannot_retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+			 bool clear, struct xr_error *err)
 {
 	(void)ctx;
+	(void)where;
 	(void)n;
 	(void)clear;
 	return xr_fail_host(err, -EFAULT, XR_STAGE_COPY, NULL, pfns[0], "no");

@@ -143,6 +143,49 @@ bool check_error(const struct why *w, int rc, const struct xr_error *err)
 	return true;
 }
 
+/* Does it: as an entry of PAGE_DATA, or as the value of a parameter? */
+static bool names(const unsigned char *body, uint32_t length, uint32_t type, uint64_t pfn)
+{
+	const size_t step = type == XR_EMIT_PAGE_DATA ? 8 : 16;
+	uint32_t n;
+
+	memcpy(&n, body, sizeof(n));
+	for (size_t at = 8; n && at + step <= length; at += step, n--) {
+		uint64_t value;
+
+		memcpy(&value, body + at + step - 8, sizeof(value));
+		if (type == XR_EMIT_PAGE_DATA)
+			value &= 0x000fffffffffffffull;
+		if (value == pfn)
+			return true;
+	}
+	return false;
+}
+
+bool check_place(const struct why *w, const struct xr_error *err, const struct builder *b,
+		 uint64_t start, bool by_name)
+{
+	const unsigned char *bytes = builder_data(b);
+	size_t at = b->libxc_offset + 40;
+	uint32_t head[2] = { 0 };
+
+	if (err->pfn == XR_NO_PFN)
+		return true;
+	if (err->record == XR_NO_RECORD || err->record >= b->records)
+		return why_not(w, "names pfn %#lx but no record of the stream: %s", err->pfn,
+			       err->text);
+	for (uint64_t i = 0; i <= err->record; i++) {
+		at += i ? 8 + ((head[1] + 7ull) & ~7ull) : 0;
+		memcpy(head, bytes + at, sizeof(head));
+	}
+	if (err->offset != start + at || err->type != head[0])
+		return why_not(w, "names record %lu at %#lx, type %u; that is at %#lx, type %u: %s",
+			       err->record, err->offset, err->type, start + at, head[0], err->text);
+	return !by_name || names(bytes + at + 8, head[1], head[0], err->pfn) ||
+	       why_not(w, "names record %lu, which does not name pfn %#lx: %s", err->record,
+		       err->pfn, err->text);
+}
+
 static bool has_no_superpage(uint64_t region)
 {
 	return region == 0xa0 >> 9 || region == 0xfee00 >> 9 || region == 0xfc000 >> 9;

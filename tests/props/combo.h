@@ -23,10 +23,13 @@ enum damage {
 	DAMAGE_FAULT, /* a call of the host fails */
 };
 
+/* Processes in a caller that has another thread, which must not fork. */
+#define KIND_SPAWNED 3u
+
 struct combo {
 	unsigned int feed; /* enum feed_kind */
 	unsigned int workers;
-	unsigned int kind;	/* enum xr_worker_kind */
+	unsigned int kind;	/* enum xr_worker_kind, or KIND_SPAWNED */
 	unsigned int policy;	/* enum xr_policy */
 	unsigned int max_order; /* 0, 9, 18 */
 	unsigned int ahead_mib;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "props/run.h"
 
+#include "lib/restore.h"
 #include "props/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,12 +113,39 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	return true;
 }
 
+static void *until_closed(void *fd)
+{
+	char c;
+
+	return read(*(int *)fd, &c, 1) ? fd : NULL;
+}
+
+/* Another thread, as long as the pipe is open. */
+static bool add_thread(pthread_t *t, int fds[2])
+{
+	setenv("XENRESTORE_WORKER", XR_TEST_WORKER, 1);
+	return !pipe2(fds, O_CLOEXEC) && !pthread_create(t, NULL, until_closed, &fds[0]);
+}
+
+static void end_thread(pthread_t t, const int fds[2])
+{
+	close(fds[1]);
+	pthread_join(t, NULL);
+	close(fds[0]);
+}
+
 static void restore(struct attempt *a)
 {
+	const bool spawned = a->r->combo.kind == KIND_SPAWNED;
 	const struct combo *c = &a->r->combo;
-	struct xr_restore *handle = NULL;
 	struct xr_settings set;
+	pthread_t thread;
+	int fds[2];
 
+	if (spawned && !add_thread(&thread, fds)) {
+		a->rc = -ENOEXEC;
+		return;
+	}
 	xr_settings_default(&set);
 	set.fd = a->feed.fd;
 	set.host = XR_HOST_MODEL;
@@ -126,12 +156,11 @@ static void restore(struct attempt *a)
 	set.max_order = c->max_order;
 	set.ahead_mib = c->ahead_mib;
 	set.workers = c->workers;
-	set.worker_kind = (enum xr_worker_kind)c->kind;
+	set.worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
 	set.io = (enum xr_io)c->io;
-	a->rc = xr_open(&handle, &set, &a->err);
-	if (!a->rc)
-		a->rc = xr_run(handle, &a->res, &a->err);
-	xr_close(&handle);
+	a->rc = restore_once(&set, &a->res, &a->err);
+	if (spawned)
+		end_thread(thread, fds);
 }
 
 /* Not a byte behind END may be gone, and a file must stand right there. */

@@ -176,9 +176,11 @@ Test(props, a_process_can_restore_again_with_worker_processes)
 
 	if (NO_PROCESSES)
 		cr_skip_test("no worker processes in this build");
-	for (c.io = XR_IO_AUTO; c.io <= XR_IO_PLAIN; c.io += XR_IO_PLAIN) {
+	for (unsigned int i = 0; i < 4; i++) {
+		c.io = i & 1 ? XR_IO_PLAIN : XR_IO_AUTO;
+		c.kind = i & 2 ? KIND_SPAWNED : XR_WORKER_PROCESS;
 		for (c.feed = FEED_FILE; c.feed <= FEED_PIPE; c.feed++)
-			cr_assert(isolated(three_in_a_row, &c, why), "io %u, %s: %s", c.io,
-				  feed_kind_name((enum feed_kind)c.feed), why);
+			cr_assert(isolated(three_in_a_row, &c, why), "io %u, kind %u, %s: %s", c.io,
+				  c.kind, feed_kind_name((enum feed_kind)c.feed), why);
 	}
 }

@@ -367,3 +367,65 @@ Test(index, ends_with_the_read_that_a_cancel_ends)
 	}
 	random_stream_free(&r);
 }
+
+/* More records than there are marks, and one without a frame that is RAM between any two. */
+static void make_many_records(struct builder *b, uint64_t records)
+{
+	builder_begin(b, XR_EMIT_BARE, 3, false);
+	builder_static(b, true, true);
+	for (uint64_t i = 0; i < records; i++) {
+		const uint64_t e[] = { XR_EMIT_ENTRY(XR_EMIT_XALLOC, 4 * i),
+				       XR_EMIT_ENTRY(XR_EMIT_XTAB, 4 * i + 1) };
+
+		builder_page_data(b, e, 2, NULL);
+	}
+	for (uint64_t i = 0; i < 10; i++) {
+		const uint64_t e = XR_EMIT_ENTRY(XR_EMIT_XALLOC, 4 * i + 1);
+
+		builder_page_data(b, &e, 1, NULL);
+	}
+	builder_end(b, false, 0);
+}
+
+static void check_located(struct xr_stream *s, const struct xr_index *x, uint64_t pfn,
+			  uint64_t record, uint64_t offset)
+{
+	struct xr_where at = XR_NOWHERE;
+
+	cr_assert(xr_stream_locate(s, x, pfn, &at), "pfn %lu", pfn);
+	cr_assert_eq(at.record, record, "pfn %lu: record %lu, not %lu", pfn, at.record, record);
+	cr_assert_eq(at.offset, offset, "pfn %lu", pfn);
+	cr_assert_eq(at.type, XR_REC_PAGE_DATA);
+}
+
+Test(index, finds_the_record_of_any_frame_again)
+{
+	const uint64_t records = 3 * XR_INDEX_MARKS + 17, first = 3, bytes = 32;
+	struct xr_where at = XR_NOWHERE;
+	struct xr_index *x = NULL;
+	struct xr_stream *s;
+	struct xr_error e;
+	struct builder b;
+	uint64_t begin;
+	int fd;
+
+	make_many_records(&b, records);
+	fd = memory_file(&b);
+	s = open_fd(fd, XR_IO_AUTO);
+	cr_assert_eq(xr_stream_index(s, &x, &e), 0);
+	cr_assert_not_null(x);
+	cr_assert_eq(xr_stream_start(s, x, NULL), 0);
+	begin = x->passes[0].begin;
+	cr_assert_eq(x->passes[0].record, first);
+	for (uint64_t i = 0; i < records; i += i < 9 ? 1 : 97)
+		check_located(s, x, 4 * i, first + i, begin + i * bytes);
+	check_located(s, x, 4 * (records - 1), first + records - 1, begin + (records - 1) * bytes);
+	check_located(s, x, 9, first + records + 2, begin + records * bytes + 2 * 24);
+	cr_assert_not(xr_stream_locate(s, x, 45, &at));
+	cr_assert_not(xr_stream_locate(s, x, 4 * records, &at));
+	cr_assert_eq(at.offset, XR_NO_OFFSET);
+	xr_stream_close(&s);
+	xr_index_free(x);
+	builder_free(&b);
+	close(fd);
+}

@@ -108,17 +108,30 @@ static void judge_machine(struct bench *b)
 		bench_warn(b, "transparent huge pages are off: the limit is one of small pages");
 }
 
-static int write_file(const char *path, int (*write_to)(FILE *to, const json_t *j), const json_t *j)
+/* Whatever the machine had to give at the start, it may have run out of since. */
+static void judge_pages(struct bench *b)
 {
-	const bool is_stdout = !strcmp(path, "-");
-	FILE *f = is_stdout ? stdout : fopen(path, "we");
-	int rc = f ? write_to(f, j) : -errno;
+	for (unsigned int i = 0; b->machine.model_huge && i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i];
+		const unsigned int small = bench_small_runs(c);
 
-	if (f && (is_stdout ? fflush(f) : fclose(f)) && !rc)
-		rc = -errno;
-	if (rc)
-		fprintf(stderr, "xenrestore bench: cannot write %s: %s\n", path, strerror(-rc));
-	return rc;
+		if (small)
+			bench_warn(b,
+				   "%s, %s, %u: %u of %u runs got small pages where large ones "
+				   "were due: the memory is fragmented, and these runs were "
+				   "slower for it",
+				   bench_who_names[c->who], bench_source_names[c->source],
+				   c->runs[0].workers, small, c->done);
+	}
+}
+
+static unsigned int runs_done(const struct bench *b)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < b->ncells; i++)
+		n += b->cells[i].done;
+	return n;
 }
 
 static int write_json(FILE *to, const json_t *j)
@@ -129,21 +142,32 @@ static int write_json(FILE *to, const json_t *j)
 	return rc ? -EIO : 0;
 }
 
-static int tell(const struct bench *b)
+static int tell(struct bench *b)
 {
 	const struct bench_options *o = &b->opt;
 	const bool taken = (o->json && !strcmp(o->json, "-")) || (o->html && !strcmp(o->html, "-"));
-	json_t *j = bench_json(b);
-	int rc = j ? 0 : -ENOMEM;
+	json_t *j;
+	int rc;
 
+	judge_pages(b);
+	j = bench_json(b);
+	rc = j ? 0 : -ENOMEM;
 	if (!taken)
 		bench_report(stdout, b);
-	if (!rc && o->json)
-		rc = write_file(o->json, write_json, j);
-	if (!rc && o->html)
-		rc = write_file(o->html, bench_html, j);
+	if (!rc)
+		rc = bench_output_write(&b->json, write_json, j);
+	if (!rc)
+		rc = bench_output_write(&b->html, bench_html, j);
 	json_decref(j);
 	return rc;
+}
+
+/* What was measured before a signal came is not thrown away. */
+static void tell_stopped(struct bench *b)
+{
+	bench_warn(b, "stopped by signal %d after %u of %u runs", bench_signalled(), runs_done(b),
+		   b->ncells * b->opt.runs);
+	tell(b);
 }
 
 static bool all_well(const struct bench *b)
@@ -164,12 +188,16 @@ static int bench(struct bench *b)
 	judge_machine(b);
 	rc = find_programs(b);
 	if (!rc)
+		rc = bench_output_open(&b->json, b->opt.json);
+	if (!rc)
+		rc = bench_output_open(&b->html, b->opt.html);
+	if (!rc)
 		rc = bench_plan(b);
 	if (!rc)
 		rc = bench_run_all(b);
-	if (!rc)
-		rc = tell(b);
-	return rc;
+	if (rc == -ECANCELED && runs_done(b))
+		tell_stopped(b);
+	return rc ? rc : tell(b);
 }
 
 int xr_cmd_bench(int argc, char **argv)
@@ -190,6 +218,8 @@ int xr_cmd_bench(int argc, char **argv)
 		fprintf(stderr, "\nxenrestore bench: stopped\n");
 	rc = rc == -ECANCELED ? EXIT_CANCELLED : rc || !all_well(b) ? EXIT_HOST : 0;
 	bench_signals_release();
+	bench_output_abandon(&b->json);
+	bench_output_abandon(&b->html);
 	bench_free(b);
 	free(b);
 	return rc;

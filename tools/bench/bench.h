@@ -8,6 +8,7 @@
 
 #include "bench/machine.h"
 #include "bench/options.h"
+#include "bench/output.h"
 #include "bench/source.h"
 #include "bench/stats.h"
 #include "bench/timeline.h"
@@ -23,7 +24,10 @@ struct bench_stream {
 	uint64_t bytes;	 /* in all, layers included; 0 if not known (types_only) */
 	uint64_t libxc_offset; /* where the libxc stream begins */
 	uint64_t populated;    /* frames that the guest must have; 0: not known yet */
+	char digest[65];       /* given: of the guest as the first restorer left it; "" before */
 };
+
+struct xr_model;
 
 enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_MAPPED, BENCH_LIMIT, BENCH_WHO_COUNT };
 extern const char *const bench_who_names[BENCH_WHO_COUNT];
@@ -58,6 +62,7 @@ struct bench_run {
 	double mapped;	      /* pages */
 	uint64_t populated;   /* frames the guest has; 0: not known */
 	uint64_t whole_2m;    /* entries of 2M (a 1G one counts 512) */
+	double huge;	      /* of what should lie in huge pages, this share did; < 0: nothing */
 	unsigned int workers; /* ours: as it was; mapped: processes; limit: threads */
 	char how[48];	      /* ours: "process, io_uring, indexed" */
 };
@@ -79,12 +84,13 @@ struct bench {
 	struct bench_stream *streams;
 	unsigned int nstreams;
 	struct bench_cell *cells;
-	unsigned int ncells;
+	unsigned int ncells, room;
 	struct bench_timeline *timelines; /* SOURCE_COUNT of them, of ours */
 	char *program, *preload, *stock;  /* paths; the last two NULL: not found */
-	char *warnings[16];
+	char *warnings[24];
 	unsigned int nwarnings;
 	char date[32]; /* UTC, ISO 8601 */
+	struct bench_output json, html;
 };
 
 void bench_warn(struct bench *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -105,6 +111,10 @@ int bench_run_all(struct bench *b);
 /* contender.c: one run. 0, or a negative errno with the reason in text. */
 int bench_contend(const struct bench *b, const struct bench_cell *cell, struct bench_timeline *tl,
 		  struct bench_run *run, char *text, size_t size);
+/* verify.c: a restorer that is fast because it does not do the work must not win. m may be NULL:
+ * then only the number of frames is known. 0, or a negative errno with the reason in text. */
+int bench_verify(const struct bench_cell *c, struct xr_model *m, const struct bench_run *run,
+		 char *text, size_t size);
 /* The figures in what a contender printed. 0 or -EBADMSG. */
 int bench_parse(enum bench_who who, const char *text, struct bench_run *run);
 
@@ -128,6 +138,13 @@ struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_ce
 
 /* No restorer: a bound that restores are held against, tried with 1..cores workers. */
 bool bench_is_bound(enum bench_who who);
+
+/* The next number of workers that a bound is tried with: every one up to 16, then doubled, and as
+ * many as there are cores (64 at most). 0: that was the last. */
+unsigned int bench_next_count(unsigned int count, unsigned int cores);
+
+/* Of the cell's runs, those that got small pages where large ones were due. */
+unsigned int bench_small_runs(const struct bench_cell *c);
 
 /* The cell of the main section: for a bound the one with the best median. NULL: none has runs. */
 const struct bench_cell *bench_find(const struct bench *b, enum bench_who who,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One run of one contender: its process, its figures, and whether the guest is right. */
+/* One run of one contender: its process and its figures. */
 #include "bench/bench.h"
 #include "bench/child.h"
 #include "bench/limit.h"
@@ -13,8 +13,10 @@
 #include <sys/wait.h>
 
 #define ARGS_MAX (16 + BENCH_PASS_MAX)
-#define SAMPLES 256u
 #define MAX_PAGES_LEAST ((uint64_t)1 << 26)
+#define HUGE_ENOUGH 0.95
+#define COUNTS_ALL 16u
+#define COUNTS_MAX 64u
 
 const char *const bench_who_names[BENCH_WHO_COUNT] = { "ours", "stock", "mapped", "limit" };
 
@@ -23,10 +25,29 @@ bool bench_is_bound(enum bench_who who)
 	return who == BENCH_MAPPED || who == BENCH_LIMIT;
 }
 
+unsigned int bench_next_count(unsigned int count, unsigned int cores)
+{
+	const unsigned int most = cores < COUNTS_MAX ? cores : COUNTS_MAX;
+	const unsigned int next = count < COUNTS_ALL ? count + 1 : 2 * count;
+
+	if (count >= most)
+		return 0;
+	return next < most ? next : most;
+}
+
+unsigned int bench_small_runs(const struct bench_cell *c)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < c->done; i++)
+		n += c->runs[i].huge >= 0 && c->runs[i].huge < HUGE_ENOUGH;
+	return n;
+}
+
 struct attempt {
 	const struct bench *b;
 	const struct bench_cell *cell;
-	struct xr_model *model; /* NULL: none is shared */
+	struct xr_model *model; /* NULL: none outside of the contender's process */
 	char number[3][32];
 	char *args[ARGS_MAX];
 	char preload_env[4096], model_env[32];
@@ -36,15 +57,13 @@ struct attempt {
 struct bound_arg {
 	uint64_t bytes, frames;
 	unsigned int workers;
+	struct xr_model *model;
 };
 
-static int tell_bound(FILE *out, int rc, double seconds, bool huge)
+static int told(int rc)
 {
 	if (rc)
 		fprintf(stderr, "%s\n", strerror(-rc));
-	else
-		fprintf(out, "{\"seconds\": %.9f, \"huge\": %s}\n", seconds,
-			huge ? "true" : "false");
 	return rc ? 1 : 0;
 }
 
@@ -54,16 +73,21 @@ static int limit_body(void *arg, FILE *out)
 	struct bench_limit r;
 	int rc = bench_limit_run(0, l->bytes, l->workers, &r);
 
-	return tell_bound(out, rc, r.seconds, r.huge);
+	if (!rc)
+		fprintf(out, "{\"seconds\": %.9f, \"cpu_seconds\": %.9f, \"huge\": %.4f}\n",
+			r.seconds, r.cpu_seconds, r.huge);
+	return told(rc);
 }
 
 static int mapped_body(void *arg, FILE *out)
 {
 	const struct bound_arg *l = arg;
-	struct bench_mapped r;
-	int rc = bench_mapped_run(0, l->bytes, l->frames, l->workers, &r);
+	double seconds;
+	int rc = bench_mapped_run(0, l->bytes, l->frames, l->workers, l->model, &seconds);
 
-	return tell_bound(out, rc, r.seconds, r.huge);
+	if (!rc)
+		fprintf(out, "{\"seconds\": %.9f}\n", seconds);
+	return told(rc);
 }
 
 static int generate_body(int fd, void *arg)
@@ -113,17 +137,21 @@ static void stock_args(struct attempt *a)
 }
 
 /* A fresh guest, outside of the contender's process: making and freeing it is nobody's time. */
-static int share_model(struct attempt *a)
+static int make_model(struct attempt *a)
 {
+	const enum bench_who who = a->cell->who;
 	struct xr_model_settings set;
 	int rc;
 
+	if (who == BENCH_LIMIT || a->cell->stream->types_only ||
+	    (!bench_is_bound(who) && !a->b->preload))
+		return 0;
 	xr_model_settings_default(&set);
 	set.max_pages = a->cell->stream->gen.size_bytes >> 11;
 	if (set.max_pages < MAX_PAGES_LEAST)
 		set.max_pages = MAX_PAGES_LEAST;
 	rc = xr_model_create(&a->model, &set);
-	if (rc)
+	if (rc || bench_is_bound(who))
 		return rc;
 	rc = xr_model_share(a->model);
 	if (rc < 0)
@@ -184,80 +212,38 @@ int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 		rc = 0;
 		if (who == BENCH_OURS)
 			parse_ours(j, run);
-		else if (bench_is_bound(who))
-			snprintf(run->how, sizeof(run->how), "%s",
-				 json_is_true(json_object_get(j, "huge")) ? "huge pages"
-									  : "small pages");
+		if (who == BENCH_LIMIT) {
+			run->huge = real_of(j, "huge");
+			run->cpu_seconds = real_of(j, "cpu_seconds");
+		}
 	}
 	json_decref(j);
 	return rc;
 }
 
-static void count(struct xr_model *m, struct bench_run *run, struct xr_model_stats *st)
+static void count(struct xr_model *m, struct bench_run *run)
 {
+	struct xr_model_stats st;
 	double all = 0;
 
-	xr_model_stats(m, st);
+	xr_model_stats(m, &st);
 	for (unsigned int i = 0; i < XR_CALL_COUNT; i++)
 		if (i != XR_CALL_MAPPER)
-			all += (double)st->calls[i];
+			all += (double)st.calls[i];
 	run->has_calls = run->has_mapped = true;
-	run->calls[BENCH_CALL_POPULATE] = (double)st->calls[XR_CALL_POPULATE];
-	run->calls[BENCH_CALL_RELEASE] = (double)st->calls[XR_CALL_RELEASE];
-	run->calls[BENCH_CALL_MAP] = (double)st->calls[XR_CALL_MAP];
-	run->calls[BENCH_CALL_UNMAP] = (double)st->calls[XR_CALL_UNMAP];
+	run->calls[BENCH_CALL_POPULATE] = (double)st.calls[XR_CALL_POPULATE];
+	run->calls[BENCH_CALL_RELEASE] = (double)st.calls[XR_CALL_RELEASE];
+	run->calls[BENCH_CALL_MAP] = (double)st.calls[XR_CALL_MAP];
+	run->calls[BENCH_CALL_UNMAP] = (double)st.calls[XR_CALL_UNMAP];
 	run->calls[BENCH_CALL_OTHER] = 0;
 	for (unsigned int i = 0; i < BENCH_CALL_OTHER; i++)
 		all -= run->calls[i];
 	run->calls[BENCH_CALL_OTHER] = all;
-	run->mapped = (double)st->pages_mapped;
-	run->populated = st->tot_pages;
-	run->whole_2m = st->whole_2m + 512 * st->whole_1g;
-}
-
-/* A few frames against the generator's oracle; the tests check them all. */
-static int check_contents(const struct attempt *a, uint64_t *wrong)
-{
-	const struct xr_gen_options *o = &a->cell->stream->gen;
-	const uint64_t pfns = xr_gen_pfns(o);
-	unsigned char want[4096], got[4096];
-
-	for (uint64_t i = 0; i < SAMPLES; i++) {
-		const uint64_t pfn = *wrong = i * (pfns - 1) / (SAMPLES - 1);
-		const bool there = xr_gen_expect_page(o, pfn, want);
-		const int rc = xr_model_peek(a->model, pfn, got);
-
-		if (there ? rc || memcmp(want, got, sizeof(want)) : rc != -ENOENT)
-			return -EBADMSG;
-	}
-	return 0;
-}
-
-/* A restorer that is fast because it does not do the work must not win. */
-static int check_guest(const struct attempt *a, const struct bench_run *run,
-		       const struct xr_model_stats *st, char *text, size_t size)
-{
-	struct bench_stream *s = a->cell->stream;
-	uint64_t pfn;
-
-	if (!s->populated)
-		s->populated = run->populated;
-	if (run->populated != s->populated) {
-		snprintf(text, size, "restored %llu frames where %llu are due",
-			 (unsigned long long)run->populated, (unsigned long long)s->populated);
-		return -EBADMSG;
-	}
-	if (!a->model)
-		return 0;
-	if (st->leaked) {
-		snprintf(text, size, "leaked %llu frames", (unsigned long long)st->leaked);
-		return -EBADMSG;
-	}
-	if (s->generated && check_contents(a, &pfn)) {
-		snprintf(text, size, "restored pfn %#llx wrongly", (unsigned long long)pfn);
-		return -EBADMSG;
-	}
-	return 0;
+	run->mapped = (double)st.pages_mapped;
+	run->populated = st.tot_pages;
+	run->whole_2m = st.whole_2m + 512 * st.whole_1g;
+	if (run->whole_2m)
+		run->huge = (double)xr_model_huge_frames(m) / (double)(run->whole_2m << 9);
 }
 
 /* What the contender said last, for people. */
@@ -280,7 +266,7 @@ static int execute(struct attempt *a, int fd, struct bench_timeline *tl, struct 
 {
 	const struct bench_stream *s = a->cell->stream;
 	struct bound_arg bound = { s->bytes, s->populated ? s->populated : s->bytes >> 12,
-				   a->cell->workers };
+				   a->cell->workers, a->model };
 	struct bench_job job = {
 		.argv = a->args[0] ? a->args : NULL,
 		.body = a->cell->who == BENCH_MAPPED ? mapped_body : limit_body,
@@ -328,13 +314,12 @@ int bench_contend(const struct bench *b, const struct bench_cell *cell, struct b
 {
 	struct attempt a = { .b = b, .cell = cell };
 	struct bench_feed feed = { -1, -1 };
-	struct xr_model_stats st;
-	int rc = 0;
+	int rc;
 
 	memset(run, 0, sizeof(*run));
 	run->workers = cell->workers;
-	if (!bench_is_bound(cell->who) && b->preload && !cell->stream->types_only)
-		rc = share_model(&a);
+	run->huge = -1;
+	rc = make_model(&a);
 	if (cell->who == BENCH_OURS)
 		ours_args(&a);
 	else if (cell->who == BENCH_STOCK)
@@ -351,9 +336,9 @@ int bench_contend(const struct bench *b, const struct bench_cell *cell, struct b
 		rc = -EIO;
 	}
 	if (!rc && a.model)
-		count(a.model, run, &st);
+		count(a.model, run);
 	if (!rc && !bench_is_bound(cell->who))
-		rc = check_guest(&a, run, &st, text, size);
+		rc = bench_verify(cell, a.model, run, text, size);
 out:
 	xr_model_destroy(&a.model);
 	return rc;

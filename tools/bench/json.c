@@ -40,6 +40,7 @@ static json_t *stream_json(const struct bench *b, const struct bench_stream *s)
 	set(j, "types_only", json_boolean(s->types_only));
 	if (!s->generated) {
 		set(j, "file", json_string(b->opt.stream));
+		set(j, "sha256", *s->digest ? json_string(s->digest) : json_null());
 		return j;
 	}
 	set(j, "size", count(s->gen.size_bytes));
@@ -86,9 +87,11 @@ static json_t *runs_json(const struct bench_cell *c)
 	json_t *j = json_array();
 
 	for (unsigned int i = 0; i < c->done; i++)
-		json_array_append_new(j, json_pack("{s:f,s:f,s:f}", "seconds", c->runs[i].seconds,
-						   "process_seconds", c->runs[i].process_seconds,
-						   "cpu_seconds", c->runs[i].cpu_seconds));
+		json_array_append_new(j,
+				      json_pack("{s:f,s:f,s:f,s:f}", "seconds", c->runs[i].seconds,
+						"process_seconds", c->runs[i].process_seconds,
+						"cpu_seconds", c->runs[i].cpu_seconds, "huge_share",
+						c->runs[i].huge < 0 ? 0 : c->runs[i].huge));
 	return j;
 }
 
@@ -106,7 +109,9 @@ static void add_figures(json_t *j, const struct bench_cell *c)
 	set(j, "ns_per_page", json_real(s.ns_per_page));
 	set(j, "cpu_ns_per_page", json_real(s.cpu_ns_per_page));
 	set(j, "used", count(c->runs[0].workers));
-	set(j, "how", json_string(c->runs[0].how));
+	if (c->who == BENCH_OURS)
+		set(j, "how", json_string(c->runs[0].how));
+	set(j, "runs_with_small_pages", count(bench_small_runs(c)));
 	if (s.has_stages) {
 		set(j, "stages", stages_json(&s));
 		set(j, "limiting", json_string(s.limiting));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -115,8 +116,8 @@ static void run(struct limit *l, unsigned int threads)
 		pthread_join(t[--started], NULL);
 }
 
-/* Is most of [p, p + bytes) in huge pages? */
-static bool is_huge(const char *p, uint64_t bytes)
+/* The share of [p, p + bytes) in huge pages. */
+static double huge_share(const char *p, uint64_t bytes)
 {
 	const unsigned long begin = (unsigned long)p;
 	FILE *f = fopen("/proc/self/smaps", "re");
@@ -133,7 +134,7 @@ static bool is_huge(const char *p, uint64_t bytes)
 	}
 	if (f)
 		fclose(f);
-	return huge >= bytes / 2;
+	return bytes && huge < bytes ? (double)huge / (double)bytes : 1;
 }
 
 int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_limit *out)
@@ -155,7 +156,7 @@ int bench_limit_run(int fd, uint64_t bytes, unsigned int threads, struct bench_l
 	out->seconds = (double)(xr_now() - begun) / 1e9;
 	out->cpu_seconds = cpu_now() - cpu;
 	out->bytes = bytes;
-	out->huge = is_huge(l.to, bytes);
+	out->huge = huge_share(l.to, bytes);
 	munmap(raw, room);
 	return -l.error;
 }

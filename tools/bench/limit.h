@@ -3,14 +3,13 @@
 #ifndef XR_BENCH_LIMIT_H
 #define XR_BENCH_LIMIT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct bench_limit {
 	double seconds;
 	double cpu_seconds;
 	uint64_t bytes;
-	bool huge; /* most of the memory was huge pages */
+	double huge; /* the share of the memory that was huge pages */
 };
 
 /*

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/event.h"
-#include "host/model.h"
+#include "populate/physmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,6 @@
 
 #define WINDOW 1024u
 #define WINDOW_BYTES ((size_t)WINDOW * XR_PAGE_SIZE)
-#define EXTENTS 16u /* a call */
 #define REGION ((uint64_t)1 << XR_ORDER_2M)
 #define WORKERS_MAX 64u
 
@@ -155,12 +154,12 @@ static pid_t start(struct job *j, int (*body)(struct job *j))
 
 static int populate(struct job *j)
 {
-	uint64_t gfns[EXTENTS];
+	uint64_t gfns[XR_BATCH_2M];
 
 	for (uint64_t at = 0; at < j->frames;) {
 		size_t n = 0;
 
-		while (n < EXTENTS && at + n * REGION < j->frames) {
+		while (n < XR_BATCH_2M && at + n * REGION < j->frames) {
 			gfns[n] = at + n * REGION;
 			n++;
 		}
@@ -199,25 +198,18 @@ static void run(struct job *j, unsigned int workers)
 }
 
 int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
-		     struct bench_mapped *out)
+		     struct xr_model *model, double *seconds)
 {
 	struct job *j =
 		mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct xr_model_settings set;
-	struct xr_model *model = NULL;
 	struct xr_host *host = NULL;
-	struct xr_model_stats stats;
 	struct stat st;
 	uint64_t begun;
 	int rc;
 
 	if (j == MAP_FAILED)
 		return -errno;
-	xr_model_settings_default(&set);
-	set.max_pages = frames + REGION;
-	rc = xr_model_create(&model, &set);
-	if (!rc)
-		rc = xr_host_model_open(&host, model);
+	rc = xr_host_model_open(&host, model);
 	if (rc)
 		goto out;
 	xr_event_init(&j->progress);
@@ -228,15 +220,11 @@ int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int worke
 	j->host = host;
 	begun = xr_now();
 	run(j, workers < WORKERS_MAX ? workers : WORKERS_MAX);
-	out->seconds = (double)(xr_now() - begun) / 1e9;
-	xr_model_stats(model, &stats);
-	out->mapped = stats.pages_mapped;
-	out->huge = xr_model_has_huge_pages(model);
+	*seconds = (double)(xr_now() - begun) / 1e9;
 	rc = j->error;
 out:
 	if (host)
 		host->ops->close(host);
-	xr_model_destroy(&model);
 	munmap(j, sizeof(*j));
 	return rc;
 }

@@ -8,22 +8,16 @@
 #ifndef XR_BENCH_MAPPED_H
 #define XR_BENCH_MAPPED_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-struct bench_mapped {
-	double seconds;	 /* until the last mapping is gone */
-	bool huge;	 /* the frames came in huge pages */
-	uint64_t mapped; /* pages, in all */
-};
+#include "host/model.h"
 
 /*
  * Needs to be the only thread of its process. One process populates so many frames (rounded up to
- * 2M) on a fresh model, `workers` others map and write them. A regular file is read straight into
+ * 2M) of the empty model, `workers` others map and write them. A regular file is read straight into
  * the frames; anything else is drained by one process more, bytes of it, and the frames are written
- * from memory. 0, -ENODATA if fd held less than it should, or another negative errno.
+ * from memory. *seconds: until the last mapping is gone. 0, -ENODATA if fd held less than it
+ * should, or another negative errno.
  */
 int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
-		     struct bench_mapped *out);
+		     struct xr_model *model, double *seconds);
 
 #endif

@@ -2,6 +2,7 @@
 #include "bench/options.h"
 
 #include "bench/bench.h"
+#include "generate/options.h"
 #include "generate/size.h"
 
 #include <getopt.h>
@@ -11,21 +12,16 @@
 
 #define EXIT_USAGE 2
 
-static const char usage[] =
+static const char usage_head[] =
 	"usage: xenrestore bench [options]\n"
 	"\n"
 	"Measure restores: ours, the installed libxenguest's and two bounds of the machine, in turn, on the\n"
 	"same stream and the same model of Xen.\n"
 	"\n"
 	"The stream\n"
-	"      --stream FILE      a saved guest; else one is generated:\n"
-	"  -s, --size SIZE        its memory (1G)\n"
-	"      --seed N           another guest for every number (1)\n"
-	"      --holes N          permille of the memory that is not there (0)\n"
-	"      --hole-run N       holes come in stretches of N pages (1)\n"
-	"      --zero N           permille of the pages that are all zero (0)\n"
-	"      --passes N         1: saved; more: migrated live (1)\n"
-	"      --dirty N          permille sent again by each later pass (20)\n"
+	"      --stream FILE      a saved guest; else one is generated:\n";
+
+static const char usage_tail[] =
 	"      --list-to-4g       small guests list all pfns up to 4G, as real savers do\n"
 	"What is run\n"
 	"  -n, --runs N           of each (5)\n"
@@ -54,12 +50,6 @@ static const char usage[] =
 
 enum {
 	OPT_STREAM = 256,
-	OPT_SEED,
-	OPT_HOLES,
-	OPT_HOLE_RUN,
-	OPT_ZERO,
-	OPT_PASSES,
-	OPT_DIRTY,
 	OPT_LIST_TO_4G,
 	OPT_SOURCES,
 	OPT_CONTENDERS,
@@ -78,14 +68,7 @@ enum {
 };
 
 static const struct option longs[] = {
-	{ "stream", required_argument, NULL, OPT_STREAM },
-	{ "size", required_argument, NULL, 's' },
-	{ "seed", required_argument, NULL, OPT_SEED },
-	{ "holes", required_argument, NULL, OPT_HOLES },
-	{ "hole-run", required_argument, NULL, OPT_HOLE_RUN },
-	{ "zero", required_argument, NULL, OPT_ZERO },
-	{ "passes", required_argument, NULL, OPT_PASSES },
-	{ "dirty", required_argument, NULL, OPT_DIRTY },
+	XR_GEN_OPTIONS(XR_GEN_LONG){ "stream", required_argument, NULL, OPT_STREAM },
 	{ "list-to-4g", no_argument, NULL, OPT_LIST_TO_4G },
 	{ "runs", required_argument, NULL, 'n' },
 	{ "sources", required_argument, NULL, OPT_SOURCES },
@@ -197,22 +180,7 @@ static int pass_on(struct bench_options *o, const char *name, const char *arg)
 
 static int generator_option(struct xr_gen_options *g, int opt, const char *name, const char *arg)
 {
-	switch (opt) {
-	case 's':
-		return size(arg, name, 1 << 20, 1ull << 46, &g->size_bytes);
-	case OPT_SEED:
-		return size(arg, name, 0, UINT64_MAX, &g->seed);
-	case OPT_HOLES:
-		return number(arg, name, 0, 1000, &g->holes_permille);
-	case OPT_HOLE_RUN:
-		return number(arg, name, 1, 1u << 20, &g->hole_run);
-	case OPT_ZERO:
-		return number(arg, name, 0, 1000, &g->zero_permille);
-	case OPT_PASSES:
-		return number(arg, name, 1, 1000, &g->passes);
-	default:
-		return number(arg, name, 0, 1000, &g->dirty_permille);
-	}
+	return xr_gen_option(g, opt, arg) > 0 ? 0 : bad("--%s does not take '%s'", name, arg);
 }
 
 static int plan_option(struct bench_options *o, int opt, const char *name, const char *arg)
@@ -237,6 +205,29 @@ static int plan_option(struct bench_options *o, int opt, const char *name, const
 	default:
 		return generator_option(&o->gen, opt, name, arg);
 	}
+}
+
+static void defaults(struct bench_options *o)
+{
+	memset(o, 0, sizeof(*o));
+	xr_gen_options_default(&o->gen);
+	o->gen.size_bytes = 1ull << 30;
+	o->gen.seed = 1;
+	o->runs = 5;
+	o->sources = (1u << SOURCE_COUNT) - 1;
+	o->contenders = (1u << BENCH_WHO_COUNT) - 1;
+	o->pipe_bytes = 1u << 20;
+	o->timeout = 600;
+}
+
+static void help(void)
+{
+	struct bench_options o;
+
+	defaults(&o);
+	fputs(usage_head, stdout);
+	xr_gen_options_help(stdout, &o.gen);
+	fputs(usage_tail, stdout);
 }
 
 static int set_option(struct bench_options *o, int opt, const char *name, const char *arg)
@@ -271,7 +262,7 @@ static int set_option(struct bench_options *o, int opt, const char *name, const 
 	case OPT_PASS:
 		return pass_on(o, name, arg);
 	case 'h':
-		fputs(usage, stdout);
+		help();
 		return 1;
 	case '?':
 		return EXIT_USAGE + 1;
@@ -294,6 +285,8 @@ static int check(const struct bench_options *o)
 
 	if (wrong)
 		return bad("%s", wrong);
+	if (o->gen.size_bytes < 1 << 20)
+		return bad("a guest to be measured has at least 1M");
 	for (unsigned int i = 0; i < o->scale.n + o->scale_types.n; i++)
 		if ((i < o->scale.n ? o->scale.v[i] : o->scale_types.v[i - o->scale.n]) % 4096)
 			return bad("sizes are multiples of 4K");
@@ -306,17 +299,9 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv)
 {
 	int opt, at = 0, rc = 0;
 
-	memset(o, 0, sizeof(*o));
-	xr_gen_options_default(&o->gen);
-	o->gen.size_bytes = 1ull << 30;
-	o->gen.seed = 1;
-	o->runs = 5;
-	o->sources = (1u << SOURCE_COUNT) - 1;
-	o->contenders = (1u << BENCH_WHO_COUNT) - 1;
-	o->pipe_bytes = 1u << 20;
-	o->timeout = 600;
+	defaults(o);
 	optind = 1;
-	while (!rc && (opt = getopt_long(argc, argv, "s:n:qh", longs, &at)) != -1)
+	while (!rc && (opt = getopt_long(argc, argv, XR_GEN_LETTERS "n:qh", longs, &at)) != -1)
 		rc = set_option(o, opt, name_of(opt, at), optarg);
 	if (!rc && optind != argc)
 		rc = bad("'%s' is not an option", argv[optind]);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_THREADS_MAX 16u
-
 const char *const bench_section_names[BENCH_SECTION_COUNT] = { "main", "workers", "scale" };
 
 /* Above this the hole below 4 GiB is part of the guest's own memory map. */
@@ -49,25 +47,36 @@ static void add_stream(struct bench *b, uint64_t bytes, bool types_only)
 
 static int add(struct bench *b, struct bench_cell cell)
 {
+	struct bench_cell *cells;
+	unsigned int room;
+
 	cell.runs = calloc(b->opt.runs, sizeof(*cell.runs));
 	if (!cell.runs)
 		return -ENOMEM;
+	if (b->ncells == b->room) {
+		room = b->room ? 2 * b->room : 64;
+		cells = reallocarray(b->cells, room, sizeof(*cells));
+		if (!cells) {
+			free(cell.runs);
+			return -ENOMEM;
+		}
+		b->cells = cells;
+		b->room = room;
+	}
 	b->cells[b->ncells++] = cell;
 	return 0;
 }
 
 static int add_bounds(struct bench *b, struct bench_cell cell)
 {
-	const unsigned int most =
-		b->machine.cores < LIMIT_THREADS_MAX ? b->machine.cores : LIMIT_THREADS_MAX;
 	int rc = 0;
 
-	for (unsigned int t = 1; !rc && t < most; t *= 2) {
-		cell.workers = t;
+	for (unsigned int n = bench_next_count(0, b->machine.cores); !rc && n;
+	     n = bench_next_count(n, b->machine.cores)) {
+		cell.workers = n;
 		rc = add(b, cell);
 	}
-	cell.workers = most;
-	return rc ? rc : add(b, cell);
+	return rc;
 }
 
 static int add_contenders(struct bench *b, struct bench_cell cell)
@@ -127,13 +136,11 @@ int bench_plan(struct bench *b)
 {
 	const struct bench_options *o = &b->opt;
 	const unsigned int streams = 1 + o->scale.n + o->scale_types.n;
-	const unsigned int per_stream = SOURCE_COUNT * (2 + 2 * 7) + SOURCE_COUNT * BENCH_LIST_MAX;
 	int rc;
 
 	b->streams = calloc(streams, sizeof(*b->streams));
-	b->cells = calloc((size_t)streams * per_stream, sizeof(*b->cells));
 	b->timelines = calloc(SOURCE_COUNT, sizeof(*b->timelines));
-	if (!b->streams || !b->cells || !b->timelines)
+	if (!b->streams || !b->timelines)
 		return -ENOMEM;
 	add_stream(b, o->gen.size_bytes, false);
 	b->streams[0].generated = !o->stream;

@@ -41,6 +41,8 @@ static void print_rate(FILE *to, const char *source, const char *who, unsigned i
 
 	if (workers)
 		snprintf(n, sizeof(n), "%u", workers);
+	if (!c->done && !*c->error)
+		return; /* stopped before its turn */
 	if (!c->done) {
 		fprintf(to, "  %-6s %-6s %3s  failed: %.70s\n", source, who, n, c->error);
 		return;
@@ -80,9 +82,10 @@ static void print_rates(FILE *to, const struct bench *b)
 		}
 	}
 	fprintf(to,
-		"  n: workers of ours; of the bounds, the best number of them\n"
+		"  n: workers of ours; of the bounds, the best of 1..%u%s\n"
 		"  mapped: every frame is populated, mapped as foreign memory and written, once\n"
-		"  limit: the bytes are moved into memory in the largest pages\n");
+		"  limit: the bytes are moved into memory in the largest pages\n",
+		b->machine.cores, b->machine.cores > 16 ? " (beyond 16: doubled each time)" : "");
 }
 
 static void print_ratio(FILE *to, const struct bench_cell *a, const struct bench_cell *b)
@@ -155,7 +158,7 @@ static void print_calls(FILE *to, const struct bench *b)
 			continue;
 		if (!any)
 			fprintf(to, "\ncalls per GiB of guest   populate  release      map    unmap"
-				    "    other     pages mapped   whole 2M\n");
+				    "    other     pages mapped   2M pages\n");
 		any = true;
 		fprintf(to, "  %-6s %-6s        ", bench_source_names[i / 2],
 			bench_who_names[i % 2]);
@@ -165,7 +168,7 @@ static void print_calls(FILE *to, const struct bench *b)
 			fprintf(to, " %16.0f", s.mapped_per_gib);
 		else
 			fprintf(to, " %16s", "-");
-		fprintf(to, " %10llu\n", (unsigned long long)c->runs[0].whole_2m);
+		fprintf(to, " %10.0f\n", (double)c->runs[0].whole_2m / guest_gib(c->stream));
 	}
 }
 
@@ -214,7 +217,7 @@ static void print_scale(FILE *to, const struct bench *b)
 			fprintf(to, "\nguest GiB    source who      seconds [quartiles]            "
 				    "GiB/s   ns/page  CPU ns/page\n");
 		any = true;
-		if (!c->done)
+		if (!c->done && *c->error)
 			fprintf(to, "  %10.2f %-6s %-6s failed: %.60s\n", guest_gib(c->stream),
 				bench_source_names[c->source], bench_who_names[c->who], c->error);
 		else if (c == bench_find_scale(b, c->who, c->stream))

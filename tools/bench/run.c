@@ -7,6 +7,7 @@
 #include "bench/child.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SLACK (256ull << 20) /* page tables, queues, the programs */
@@ -59,8 +60,10 @@ static int run_cell(struct bench *b, struct bench_cell *c, unsigned int round)
 		fprintf(stderr, "%9.3f s\n", c->runs[c->done].seconds);
 	else if (!b->opt.quiet)
 		fputc('\n', stderr);
-	if (rc == -ECANCELED)
+	if (rc == -ECANCELED) {
+		*c->error = '\0'; /* no fault of the contender's */
 		return rc;
+	}
 	if (rc && !*c->error)
 		snprintf(c->error, sizeof(c->error), "%s", strerror(-rc));
 	if (rc)
@@ -71,15 +74,16 @@ static int run_cell(struct bench *b, struct bench_cell *c, unsigned int round)
 
 static int run_rounds(struct bench *b, const struct bench_stream *s)
 {
-	unsigned int mine[512], n = 0;
-	int rc = 0;
+	unsigned int *mine = calloc(b->ncells + 1, sizeof(*mine)), n = 0;
+	int rc = mine ? 0 : -ENOMEM;
 
-	for (unsigned int i = 0; i < b->ncells && n < 512; i++)
+	for (unsigned int i = 0; mine && i < b->ncells; i++)
 		if (b->cells[i].stream == s)
 			mine[n++] = i;
 	for (unsigned int r = 0; !rc && n && r < b->opt.runs; r++)
 		for (unsigned int i = 0; !rc && i < n; i++)
 			rc = run_cell(b, &b->cells[mine[(i + r * n / b->opt.runs) % n]], r);
+	free(mine);
 	return rc;
 }
 
@@ -121,10 +125,10 @@ static void warn_memory(struct bench *b, const struct bench_stream *s)
 
 	if (!s->types_only && have < need)
 		bench_warn(b,
-			   "%.1f GiB of memory are available, %.1f GiB are needed for a guest of "
-			   "%.2f GiB and its stream in the page cache: the disk is measured, too",
+			   "%.1f GiB of memory are available, %.1f GiB are needed for a guest and "
+			   "its stream of %.2f GiB in the page cache: the disk is measured, too",
 			   (double)have / (1u << 30), (double)need / (1u << 30),
-			   (double)(s->populated << 12) / (1u << 30));
+			   (double)s->bytes / (1u << 30));
 }
 
 /* The cells of a stream that can't be had fail; what was measured before stays. */

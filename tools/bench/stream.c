@@ -4,6 +4,7 @@
 #include "bench/child.h"
 
 #include "base/pfnset.h"
+#include "stream/index.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -105,11 +106,13 @@ static int generate(struct bench_stream *s)
 	return rc;
 }
 
-static int find_libxc(struct bench_stream *s)
+/* Where the libxc stream begins, and how many frames it leaves the guest with. */
+static int look_into(struct bench_stream *s)
 {
 	struct xr_stream_config cfg = {
 		.fd = s->fd, .layer = XR_LAYER_AUTO, .io = XR_IO_PLAIN, .max_pfn = XR_PFN_LIMIT - 1
 	};
+	struct xr_index *index = NULL;
 	struct xr_stream *x = NULL;
 	struct xr_error err = { 0 };
 	int rc = xr_stream_open(&x, &cfg, -1, &err);
@@ -119,8 +122,14 @@ static int find_libxc(struct bench_stream *s)
 		return rc;
 	}
 	s->libxc_offset = xr_stream_info(x)->libxc_offset;
+	rc = xr_stream_index(x, &index, &err);
+	if (rc)
+		fprintf(stderr, "xenrestore bench: %s\n", err.text);
+	else if (index)
+		s->populated = xr_pfnset_count(index->want);
+	xr_index_free(index);
 	xr_stream_close(&x);
-	return 0;
+	return rc;
 }
 
 static int open_given(struct bench_stream *s, const char *path)
@@ -139,7 +148,7 @@ static int open_given(struct bench_stream *s, const char *path)
 	if (in_memory(s->fd))
 		fprintf(stderr, "xenrestore bench: note: %s lies in memory, not on a disk\n", path);
 	s->bytes = (uint64_t)st.st_size;
-	return find_libxc(s);
+	return look_into(s);
 }
 
 int bench_stream_prepare(struct bench_stream *s, const struct bench_options *opt)

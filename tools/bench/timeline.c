@@ -71,13 +71,25 @@ static uint64_t advance(struct bench_timeline *t, pid_t tid, uint64_t ran)
 		if (t->seen[i].tid == tid) {
 			before = t->seen[i].ran;
 			t->seen[i].ran = ran;
+			t->seen[i].look = t->looks;
 			return ran > before ? ran - before : 0;
 		}
 	}
-	if (t->nseen == sizeof(t->seen) / sizeof(t->seen[0]))
+	if (t->nseen == BENCH_SEEN_MAX)
 		return 0;
-	t->seen[t->nseen++] = (struct bench_seen){ tid, ran };
+	t->seen[t->nseen++] = (struct bench_seen){ tid, ran, t->looks };
 	return ran;
+}
+
+/* Workers come and go: those that are gone make room. */
+static void forget_gone(struct bench_timeline *t)
+{
+	for (unsigned int i = 0; i < t->nseen;) {
+		if (t->seen[i].look == t->looks)
+			i++;
+		else
+			t->seen[i] = t->seen[--t->nseen];
+	}
 }
 
 static void look_process(struct bench_timeline *t, pid_t pid, unsigned int depth, uint64_t *ns);
@@ -133,7 +145,9 @@ void bench_timeline_look(pid_t pid, void *timeline)
 	uint64_t ns[LANE_COUNT] = { 0 }, now;
 	struct bench_point *p;
 
+	t->looks++;
 	look_process(t, pid, 0, ns);
+	forget_gone(t);
 	now = xr_now();
 	if (t->n == BENCH_POINTS_MAX || now == t->last) {
 		t->skipped++;

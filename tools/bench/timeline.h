@@ -23,6 +23,7 @@ enum bench_lane {
 extern const char *const bench_lane_names[LANE_COUNT];
 
 #define BENCH_POINTS_MAX 400u
+#define BENCH_SEEN_MAX 512u /* threads at one time */
 
 struct bench_point {
 	double seconds;		/* since the process began, at the end of the interval */
@@ -31,7 +32,8 @@ struct bench_point {
 
 struct bench_seen {
 	pid_t tid;
-	uint64_t ran; /* ns of CPU so far */
+	uint64_t ran;  /* ns of CPU so far */
+	uint64_t look; /* the last that saw it */
 };
 
 struct bench_timeline {
@@ -40,7 +42,8 @@ struct bench_timeline {
 	uint64_t begun, last;  /* ns; last: of the last look */
 	uint64_t skipped;      /* looks, after the points ran out */
 	unsigned int every_ms; /* how often to look; the caller's */
-	struct bench_seen seen[256];
+	uint64_t looks;
+	struct bench_seen seen[BENCH_SEEN_MAX]; /* what the last look saw */
 	unsigned int nseen;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The `generate` command: options to struct xr_gen_options, the summary as one line of JSON. */
-#include "generate/generate.h"
+#include "generate/options.h"
 #include "generate/size.h"
 
 #include <errno.h>
@@ -11,57 +11,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
+static const char usage_head[] =
 	"Usage: xenrestore generate [OPTION]... FILE\n"
 	"Write a synthetic migration stream of an HVM guest to FILE, or - for standard output.\n"
-	"The same options give the same stream.\n"
-	"\n"
-	"  -s, --size=SIZE        guest memory, e.g. 512M or 2G (256M)\n"
-	"  -S, --seed=N           another guest for every number (0)\n"
-	"      --holes=N          permille of the memory that is not there (0)\n"
-	"      --hole-run=N       holes come in stretches of N pages (1)\n"
-	"      --zero=N           permille of the pages that are all zero (0)\n"
-	"  -p, --passes=N         1: saved; more: migrated live (1)\n"
-	"      --dirty=N          permille sent again by each later pass (20)\n"
-	"      --balloon-out=N    permille taken away by each later pass (0)\n"
-	"      --balloon-in=N     permille of the missing pages given by each later pass (0)\n"
-	"  -b, --batch=N          pages to a record (1024)\n"
-	"      --stream-version=N 2 or 3 (3)\n"
+	"The same options give the same stream.\n\n";
+
+static const char usage_tail[] =
 	"      --types-only       no contents: the pages are only allocated\n"
 	"      --compact          special pages directly above memory, not just below 4G\n"
-	"  -l, --layer=LAYER      what stands in front: libxc (nothing), libxl, xl, libvirt (libxc)\n"
-	"      --trailing=SIZE    bytes behind the end (0)\n"
+	"  -l, --layer LAYER      what stands in front: libxc (nothing), libxl, xl, libvirt (libxc)\n"
+	"      --trailing SIZE    bytes behind the end (0)\n"
 	"  -q, --quiet            don't print the summary\n"
 	"  -h, --help             print this\n"
 	"\n"
 	"The summary is one line of JSON on standard output (standard error with FILE -).\n";
 
-enum {
-	OPT_HOLES = 256,
-	OPT_HOLE_RUN,
-	OPT_ZERO,
-	OPT_DIRTY,
-	OPT_OUT,
-	OPT_IN,
-	OPT_VERSION,
-	OPT_TYPES,
-	OPT_COMPACT,
-	OPT_TRAILING,
-};
+enum { OPT_TYPES = 256, OPT_COMPACT, OPT_TRAILING };
 
 static const struct option long_options[] = {
-	{ "size", required_argument, NULL, 's' },
-	{ "seed", required_argument, NULL, 'S' },
-	{ "holes", required_argument, NULL, OPT_HOLES },
-	{ "hole-run", required_argument, NULL, OPT_HOLE_RUN },
-	{ "zero", required_argument, NULL, OPT_ZERO },
-	{ "passes", required_argument, NULL, 'p' },
-	{ "dirty", required_argument, NULL, OPT_DIRTY },
-	{ "balloon-out", required_argument, NULL, OPT_OUT },
-	{ "balloon-in", required_argument, NULL, OPT_IN },
-	{ "batch", required_argument, NULL, 'b' },
-	{ "stream-version", required_argument, NULL, OPT_VERSION },
-	{ "types-only", no_argument, NULL, OPT_TYPES },
+	XR_GEN_OPTIONS(XR_GEN_LONG){ "types-only", no_argument, NULL, OPT_TYPES },
 	{ "compact", no_argument, NULL, OPT_COMPACT },
 	{ "layer", required_argument, NULL, 'l' },
 	{ "trailing", required_argument, NULL, OPT_TRAILING },
@@ -81,16 +49,6 @@ static bool parse_size(const char *text, uint64_t *out)
 	const char *end;
 
 	return xr_take_size(text, &end, out) && !*end;
-}
-
-static bool parse_number(const char *text, unsigned int *out)
-{
-	uint64_t value;
-
-	if (!parse_size(text, &value) || value > UINT32_MAX)
-		return false;
-	*out = (unsigned int)value;
-	return true;
 }
 
 static bool parse_layer(const char *text, enum xr_emit_layer *out)
@@ -116,28 +74,6 @@ static bool take_option(struct command *c, int option, const char *arg)
 	struct xr_gen_options *o = &c->o;
 
 	switch (option) {
-	case 's':
-		return parse_size(arg, &o->size_bytes);
-	case 'S':
-		return parse_size(arg, &o->seed);
-	case OPT_HOLES:
-		return parse_number(arg, &o->holes_permille);
-	case OPT_HOLE_RUN:
-		return parse_number(arg, &o->hole_run);
-	case OPT_ZERO:
-		return parse_number(arg, &o->zero_permille);
-	case 'p':
-		return parse_number(arg, &o->passes);
-	case OPT_DIRTY:
-		return parse_number(arg, &o->dirty_permille);
-	case OPT_OUT:
-		return parse_number(arg, &o->balloon_out_permille);
-	case OPT_IN:
-		return parse_number(arg, &o->balloon_in_permille);
-	case 'b':
-		return parse_number(arg, &o->batch);
-	case OPT_VERSION:
-		return parse_number(arg, &o->version);
 	case OPT_TYPES:
 		return o->types_only = true;
 	case OPT_COMPACT:
@@ -151,7 +87,7 @@ static bool take_option(struct command *c, int option, const char *arg)
 	case 'h':
 		return c->help = true;
 	default:
-		return false;
+		return xr_gen_option(o, option, arg) > 0;
 	}
 }
 
@@ -162,7 +98,8 @@ static int parse(struct command *c, int argc, char **argv)
 
 	xr_gen_options_default(&c->o);
 	optind = 1;
-	while ((option = getopt_long(argc, argv, "s:S:p:b:l:qh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, XR_GEN_LETTERS "l:qh", long_options, NULL)) !=
+	       -1) {
 		if (take_option(c, option, optarg))
 			continue;
 		if (option != '?')
@@ -224,6 +161,16 @@ static int write_stream(const struct command *c, struct xr_gen_summary *sum)
 	return rc;
 }
 
+static void help(void)
+{
+	struct xr_gen_options o;
+
+	xr_gen_options_default(&o);
+	fputs(usage_head, stdout);
+	xr_gen_options_help(stdout, &o);
+	fputs(usage_tail, stdout);
+}
+
 int xr_cmd_generate(int argc, char **argv)
 {
 	struct command c = { 0 };
@@ -235,7 +182,7 @@ int xr_cmd_generate(int argc, char **argv)
 		return 2;
 	}
 	if (c.help) {
-		fputs(usage, stdout);
+		help();
 		return 0;
 	}
 	rc = write_stream(&c, &sum);
