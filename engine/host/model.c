@@ -30,7 +30,7 @@ void xr_model_settings_default(struct xr_model_settings *s)
 }
 
 /* Where the parts of the state lie, one behind the other; returns the size of all. */
-static size_t place(struct xr_model *m, char *base, bool with_refs, uint64_t nr_tables)
+static size_t place(struct xr_model *m, uintptr_t base, bool with_refs, uint64_t nr_tables)
 {
 	size_t at = PAGE_UP(sizeof(struct model_state));
 
@@ -63,14 +63,14 @@ static int map_state(struct xr_model *m, bool with_refs, uint64_t nr_tables)
 	struct xr_model layout;
 	char *base;
 
-	m->bytes = place(&layout, NULL, with_refs, nr_tables);
+	m->bytes = place(&layout, 0, with_refs, nr_tables);
 	base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->state_fd,
 		    0);
 	if (base == MAP_FAILED)
 		return -errno;
 	/* hundreds of gigabytes, of which next to nothing is there */
 	madvise(base, m->bytes, MADV_DONTDUMP);
-	place(m, base, with_refs, nr_tables);
+	place(m, (uintptr_t)base, with_refs, nr_tables);
 	return 0;
 }
 
@@ -99,6 +99,17 @@ static int complete(struct xr_model_settings *set)
 	return 0;
 }
 
+/* Of zeroed state. */
+static void begin_life(struct xr_model *m, const struct xr_model_settings *set)
+{
+	/* Mapped. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+	m->s->set = *set;
+	m->s->owned = m->s->stats.peak_pages = set->start_pages;
+	m->s->highest = NO_FRAME;
+	m->s->fail_order = 255;
+}
+
 static int init_state(struct xr_model *m, const struct xr_model_settings *set)
 {
 	uint64_t nr_tables = tables_for(set);
@@ -108,19 +119,13 @@ static int init_state(struct xr_model *m, const struct xr_model_settings *set)
 	m->state_fd = memfd_create("xr-model", MFD_CLOEXEC);
 	if (m->state_fd < 0)
 		return -errno;
-	if (ftruncate(m->state_fd, (off_t)place(&layout, NULL, !set->without_memory, nr_tables)) <
-	    0)
+	if (ftruncate(m->state_fd, (off_t)place(&layout, 0, !set->without_memory, nr_tables)) < 0)
 		return -errno;
 	rc = map_state(m, !set->without_memory, nr_tables);
 	if (rc)
 		return rc;
-	/* Mapped. */
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	m->s->set = *set;
+	begin_life(m, set);
 	m->s->nr_tables = (uint32_t)nr_tables;
-	m->s->owned = m->s->stats.peak_pages = set->start_pages;
-	m->s->highest = NO_FRAME;
-	m->s->fail_order = 255;
 	rc = init_lock(m);
 	if (!rc && !set->without_memory)
 		rc = model_files_open(m);
@@ -172,6 +177,44 @@ void xr_model_destroy(struct xr_model **m)
 	if (gone->state_fd >= 0)
 		close(gone->state_fd);
 	free(gone);
+}
+
+static void forget_frames(struct xr_model *m)
+{
+	for (unsigned int f = 0; f < 2; f++) {
+		const uint64_t n = m->s->next_mfn[f];
+
+		if (n && m->refs[f])
+			memset(m->refs[f], 0, n * sizeof(*m->refs[f]));
+		if (n)
+			model_pages_free(m, f ? MFN_HUGE : 0, n);
+		m->s->next_mfn[f] = 0;
+	}
+}
+
+int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s)
+{
+	struct xr_model_settings set = *s;
+	struct model_state *st = m->s;
+	int rc = complete(&set);
+
+	if (rc)
+		return rc;
+	model_lock(m);
+	set.without_memory = st->set.without_memory;
+	set.no_huge = st->set.no_huge;
+	model_p2m_clear_locked(m);
+	forget_frames(m);
+	memset(&st->stats, 0, sizeof(st->stats));
+	memset(st->fault, 0, sizeof(st->fault));
+	memset(st->param, 0, sizeof(st->param));
+	memset(st->param_set, 0, sizeof(st->param_set));
+	st->pinned = 0;
+	st->log_len = 0;
+	st->log[0] = 0;
+	begin_life(m, &set);
+	model_unlock(m);
+	return 0;
 }
 
 static int keep_over_exec(int fd)

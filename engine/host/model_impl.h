@@ -137,6 +137,7 @@ int model_p2m_set_locked(struct xr_model *m, uint64_t gfn, uint64_t mfn, unsigne
  * *mfn is its first frame. Returns the number of pages, 0 if there is none. */
 uint64_t model_p2m_del_locked(struct xr_model *m, uint64_t gfn, uint64_t pages, uint64_t *mfn);
 uint64_t model_p2m_next_locked(struct xr_model *m, uint64_t from);
+void model_p2m_clear_locked(struct xr_model *m); /* forgets all, frees no page */
 
 /* model_memory.c: a huge file at [1], one of small pages at [0]. */
 int model_files_open(struct xr_model *m);

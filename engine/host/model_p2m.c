@@ -321,3 +321,15 @@ uint64_t model_p2m_next_locked(struct xr_model *m, uint64_t from)
 	}
 	return NO_FRAME;
 }
+
+void model_p2m_clear_locked(struct xr_model *m)
+{
+	for (uint64_t word = 0; word < REGIONS / GIB_REGIONS / 64; word++) {
+		for (; m->s->gib[word]; m->s->gib[word] &= m->s->gib[word] - 1) {
+			uint64_t gib = word * 64 + (uint64_t)__builtin_ctzll(m->s->gib[word]);
+
+			memset(&m->region[gib * GIB_REGIONS], 0, GIB_REGIONS * sizeof(*m->region));
+		}
+	}
+	m->s->tables_used = m->s->free_table = 0;
+}

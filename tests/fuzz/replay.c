@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Plays files back into a fuzz target: LLVMFuzzerTestOneInput() without libFuzzer. */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+/* Plays inputs back into a fuzz target, without a fuzzer: files, or all files of a folder. */
+#include "fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include <ftw.h>
+#include <sys/stat.h>
 
-static int play(const char *name)
+static unsigned int played;
+
+static int play(const char *name, const struct stat *st, int type)
 {
-	FILE *f = fopen(name, "rb");
+	const size_t size = (size_t)st->st_size;
 	uint8_t *data = NULL;
-	long size = -1;
-	int rc = 1;
+	FILE *f = NULL;
+	int rc = 0;
 
-	if (f && !fseek(f, 0, SEEK_END))
-		size = ftell(f);
-	if (size < 0 || fseek(f, 0, SEEK_SET))
-		goto out;
-	data = malloc((size_t)size + 1);
-	if (!data || fread(data, 1, (size_t)size, f) != (size_t)size)
-		goto out;
-	rc = LLVMFuzzerTestOneInput(data, (size_t)size);
-out:
+	if (type == FTW_D)
+		return 0;
+	rc = 1;
+	f = fopen(name, "rb");
+	data = malloc(size + 1);
+	if (f && data && fread(data, 1, size, f) == size) {
+		fprintf(stderr, "%s\n", name);
+		rc = LLVMFuzzerTestOneInput(data, size);
+		played++;
+	}
 	if (rc)
 		perror(name);
 	free(data);
@@ -32,9 +34,10 @@ out:
 
 int main(int argc, char **argv)
 {
-	int rc = argc < 2;
+	int rc = 0;
 
-	for (int i = 1; i < argc; i++)
-		rc |= play(argv[i]);
-	return rc;
+	for (int i = 1; i < argc && !rc; i++)
+		rc = ftw(argv[i], play, 8);
+	printf("%u inputs played back\n", played);
+	return rc || !played;
 }

@@ -310,6 +310,50 @@ Test(extents, twelve_tib_are_accounted_in_little_memory)
 	cr_assert_lt(account(12, 18), 200u << 20);
 }
 
+/* Everything that a model remembers is used, then forgotten. */
+Test(extents, a_reset_model_is_as_good_as_new)
+{
+	struct rig r = rig(4 * PAGES_2M);
+	struct xr_model_settings s = settings(3);
+	unsigned char page[XR_PAGE_SIZE], fill[XR_PAGE_SIZE];
+	struct xr_model_stats st, fresh = { .max_pages = 3, .tot_pages = 1, .peak_pages = 1 };
+	unsigned char *p;
+
+	cr_assert_eq(populate(&r, 9, 512), 1);
+	cr_assert_eq(populate(&r, 0, 7), 1);
+	cr_assert_eq(populate(&r, 0, (uint64_t)1 << 35), 1);
+	p = map_row(&r, 512, 2);
+	memset(p, 0x5a, XR_PAGE_SIZE);
+	cr_assert_eq(unmap(&r, p, 2), 0);
+	cr_assert_eq(r.h->ops->set_param(r.h, 5, 77), 0);
+	xr_model_fail(r.m, XR_CALL_POPULATE, 1, -1, 0);
+	xr_model_fail_orders_from(r.m, 0);
+	r.h->ops->mapper_close(r.map);
+
+	s.start_pages = 1;
+	s.fill = 0x1111111111111111u;
+	cr_assert_eq(xr_model_reset(r.m, &s), 0);
+	xr_model_stats(r.m, &st);
+	cr_assert_arr_eq(&st, &fresh, sizeof(st));
+	cr_assert_eq(xr_model_next(r.m, 0), XR_NO_PFN);
+	cr_assert_eq(xr_model_highest(r.m), XR_NO_PFN);
+	cr_assert_eq(xr_model_param(r.m, 5), ~0ull);
+	cr_assert_str_empty(xr_model_log(r.m));
+	cr_assert_eq(file_bytes(r.m->file[0]) + file_bytes(r.m->file[1]), 0);
+
+	cr_assert_eq(r.h->ops->mapper_open(r.h, &r.map), 0);
+	cr_assert_eq(populate(&r, 0, 512), 1, "no fault is left");
+	cr_assert_eq(xr_model_peek(r.m, 512, page), 0);
+	memset(fill, 0x11, sizeof(fill));
+	cr_assert_arr_eq(page, fill, sizeof(page));
+	cr_assert_eq(populate(&r, 0, 700), 1);
+	cr_assert_eq(populate(&r, 0, 701), 0, "the new limit holds");
+	cr_assert_eq(r.h->ops->set_param(r.h, 5, 78), 0, "set once only, and never before");
+	cr_assert_eq(xr_model_reset(r.m, &(struct xr_model_settings){ .max_gfn = 1ull << 40 }),
+		     -EINVAL);
+	rig_close(&r);
+}
+
 /* What the kernel gave is judged by what is there, for it may run out of huge pages at any time. */
 Test(extents, huge_frames_are_those_of_whole_entries)
 {
