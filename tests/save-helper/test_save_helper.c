@@ -312,15 +312,25 @@ Test(save_helper, nor_do_they_get_to_libxl_before_the_stock_helper_runs)
 	xr_model_destroy(&m);
 }
 
-/* A descriptor 2 that is free would be Xen's, and be printed to. */
+/* A descriptor 2 that is free would be the next file's, and be printed to. */
 Test(save_helper, it_needs_no_stderr)
 {
 	struct xr_model *m = domain(false);
-	struct libxl l = { 0 };
+	struct libxl l = { .hold = "static" };
+	char path[32], to[32] = "";
+	int32_t fine = 0;
 
 	setenv("XR_TEST_BEFORE", NOISY, 1);
 	setenv("XR_TEST_NO_STDERR", "1", 1);
 	start_restore(&l, stream_file(), PLAIN, 0);
+	while (!l.order[0])
+		cr_assert(libxl_serve_one(&l));
+	for (int fd = 1; fd <= 2; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)l.pid, fd);
+		cr_expect_gt(readlink(path, to, sizeof(to) - 1), 0, "%s is closed", path);
+		cr_expect_str_eq(to, "/dev/null");
+	}
+	cr_expect_eq(write(l.replies, &fine, sizeof(fine)), sizeof(fine));
 	libxl_serve(&l);
 	expect_guest(&l, m);
 	xr_model_destroy(&m);
