@@ -45,6 +45,16 @@ fail:
 			    "cannot make the model host: %s", strerror(-rc));
 }
 
+/* As many as the domain's limit makes worth their start; whether it exists is for xr_run() to tell.
+ */
+static unsigned int choose_workers(struct xr_restore *r)
+{
+	struct xr_dominfo dom;
+
+	r->other_calls++;
+	return xr_default_workers(r->host->ops->info(r->host, &dom) ? 0 : dom.max_pages);
+}
+
 static int open_stages(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_copy_config cc = {
@@ -94,9 +104,9 @@ int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_erro
 		return xr_fail_host(err, -ENOMEM, XR_STAGE_SETUP, NULL, XR_NO_PFN, "no memory");
 	r->set = *s;
 	r->cancel_fd = -1;
-	if (!r->set.workers)
-		r->set.workers = xr_default_workers();
 	rc = open_host(r, err);
+	if (!rc && !r->set.workers)
+		r->set.workers = choose_workers(r);
 	if (!rc)
 		rc = open_stages(r, err);
 	if (rc)

@@ -22,14 +22,20 @@ void xr_settings_default(struct xr_settings *s)
 	s->ahead_mib = 64;
 }
 
-unsigned int xr_default_workers(void)
+/* A process costs as much as some four thousand pages before it has copied one. */
+#define PAGES_PER_WORKER (64u << (20 - XR_PAGE_SHIFT))
+
+unsigned int xr_default_workers(uint64_t pages)
 {
+	uint64_t most = pages / PAGES_PER_WORKER + 1;
 	cpu_set_t set;
 	int n = 1;
 
 	if (!sched_getaffinity(0, sizeof(set), &set))
 		n = CPU_COUNT(&set);
-	return n < 1 ? 1 : n > 8 ? 8 : (unsigned int)n;
+	if (most > 8)
+		most = 8;
+	return n < 1 ? 1 : (uint64_t)n > most ? (unsigned int)most : (unsigned int)n;
 }
 
 static bool zero(const uint64_t *v, size_t n)

@@ -8,7 +8,7 @@
 /* 0, or -EINVAL / -EOPNOTSUPP with what is wrong in *err. */
 int xr_settings_check(const struct xr_settings *s, struct xr_error *err);
 
-/* One per core this process may use, 1..8. */
-unsigned int xr_default_workers(void);
+/* For a domain of so many pages: one per core this process may use and per 64 MiB begun, 1..8. */
+unsigned int xr_default_workers(uint64_t pages);
 
 #endif

@@ -154,7 +154,7 @@ struct xr_settings {
 	enum xr_policy policy;	  /* XR_POLICY_EXACT */
 	unsigned int max_order;	  /* 9; largest extent: 0 (4K), 9 (2M) or 18 (1G) */
 	unsigned int ahead_mib;	  /* 64; how far to allocate ahead of a pipe; 0: not at all */
-	unsigned int workers;	  /* 0: from the number of online cores, at most 8; 1..64 */
+	unsigned int workers;	  /* 0: by cores and the domain's limit, at most 8; 1..64 */
 	enum xr_worker_kind worker_kind; /* XR_WORKER_AUTO */
 	enum xr_io io;			 /* XR_IO_AUTO */
 	struct xr_callbacks callbacks;

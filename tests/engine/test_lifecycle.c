@@ -80,6 +80,27 @@ Test(lifecycle, a_pv_stream_is_refused_before_anything_is_touched)
 	rig_free(&g);
 }
 
+/* Starting a worker must pay. */
+Test(lifecycle, a_small_guest_gets_one_worker_a_large_one_more)
+{
+	static const uint64_t pages[] = { 8192, (64u << 8) - 1, 64u << 8, 1u << 20, 1ull << 36 };
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		const long most = i < 2 ? 1 : i == 2 ? 2 : 8;
+		struct rig g;
+
+		rig_init(&g, pages[i], 3);
+		builder_static(&g.b, true, true);
+		rig_tail(&g);
+		g.set.workers = 0;
+		cr_assert_eq(rig_run(&g, FEED_FILE), 0, "%s", g.err.text);
+		cr_expect_eq(g.res.workers, most < cores ? most : cores, "%u for %zu pages",
+			     g.res.workers, (size_t)pages[i]);
+		rig_free(&g);
+	}
+}
+
 Test(lifecycle, a_handle_runs_once)
 {
 	struct rig g;

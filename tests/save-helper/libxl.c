@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QUIET_MS 100
@@ -27,12 +28,14 @@ struct frame {
 /* A preloaded library comes before the sanitizer's own, which objects. */
 static void environment(void)
 {
-	const char *asan = getenv("ASAN_OPTIONS");
-	char options[512];
+	const char *asan = getenv("ASAN_OPTIONS"), *before = getenv("XR_TEST_BEFORE");
+	char options[512], preload[512];
 
 	snprintf(options, sizeof(options), "%s:verify_asan_link_order=0", asan ? asan : "");
 	setenv("ASAN_OPTIONS", options, 1);
-	setenv("LD_PRELOAD", PRELOAD, 1);
+	snprintf(preload, sizeof(preload), "%s%s%s", before ? before : "", before ? ":" : "",
+		 PRELOAD);
+	setenv("LD_PRELOAD", preload, 1);
 }
 
 /* libxl leaves SIGTERM blocked and SIGPIPE at its default. */
@@ -51,8 +54,11 @@ __attribute__((noreturn)) static void helper(char *const argv[], int in, int out
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	environment();
-	if (dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2)
+	if (dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2) {
+		if (getenv("XR_TEST_NO_STDERR"))
+			close(2);
 		execv(HELPER, all);
+	}
 	_exit(127);
 }
 
@@ -158,10 +164,20 @@ static void note(struct libxl *l, const char *what)
 }
 
 /* It must say nothing, nor leave, until it has its answer. */
-static void answer(struct libxl *l, int32_t value)
+static void answer(struct libxl *l, const char *what, int32_t value)
 {
 	struct pollfd p = { .fd = l->out, .events = POLLIN };
+	ssize_t n;
 
+	note(l, what);
+	if (l->hold && !strcmp(l->hold, what))
+		return;
+	if (l->dying) {
+		poll(&p, 1, QUIET_MS);
+		n = write(l->replies, &value, sizeof(value));
+		(void)n;
+		return;
+	}
 	cr_expect_eq(poll(&p, 1, QUIET_MS), 0, "it does not wait for the reply");
 	cr_expect_eq(write(l->replies, &value, sizeof(value)), sizeof(value));
 }
@@ -177,8 +193,7 @@ static void dispatch(struct libxl *l, uint16_t number, struct frame *f)
 		break;
 	case STATIC_DATA_DONE:
 		l->missing = get_u32(f);
-		note(l, "static");
-		answer(l, l->refuse);
+		answer(l, "static", l->refuse);
 		break;
 	case RESTORE_RESULTS:
 		l->store_gfn = get_u64(f);
@@ -188,8 +203,7 @@ static void dispatch(struct libxl *l, uint16_t number, struct frame *f)
 	case COMPLETE:
 		l->retval = (int)get_u32(f);
 		l->errnoval = (int)get_u32(f);
-		note(l, "complete");
-		answer(l, 0);
+		answer(l, "complete", 0);
 		break;
 	default:
 		cr_assert_fail("message %u is none of a plain restore", number);
@@ -219,6 +233,27 @@ void libxl_serve(struct libxl *l)
 {
 	while (libxl_serve_one(l))
 		;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool libxl_serve_for(struct libxl *l, unsigned int ms)
+{
+	struct pollfd p = { .fd = l->out, .events = POLLIN };
+	const int64_t until = now_ms() + ms;
+	int64_t left;
+
+	while ((left = until - now_ms()) > 0) {
+		if (poll(&p, 1, (int)left) > 0 && !libxl_serve_one(l))
+			return false;
+	}
+	return true;
 }
 
 /* Reap what is left of a process group. True: nothing is. */

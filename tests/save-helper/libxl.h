@@ -25,6 +25,8 @@ struct libxl {
 	int replies, out; /* our ends of the pipes; -1: closed */
 	int err;	  /* a file that holds its stderr */
 	int refuse;	  /* what to answer to static_data_done */
+	const char *hold; /* the message that gets no answer: "static" or "complete"; NULL: none */
+	bool dying;	  /* it may be gone at any moment, answered or not */
 
 	/* what it has said */
 	char order[256]; /* "static results complete", without log and progress */
@@ -36,12 +38,15 @@ struct libxl {
 };
 
 /* argv without the program, NULL at its end; the descriptors named in there must be inheritable.
- * Its environment is ours and that of the model library. */
+ * Its environment is ours and that of the model library; XR_TEST_BEFORE names a library to be
+ * preloaded before that. l->err is a file; XR_TEST_NO_STDERR is for a libxl that has closed its. */
 void libxl_start(struct libxl *l, char *const argv[]);
 /* Decode and answer until the end of its output. */
 void libxl_serve(struct libxl *l);
 /* Decode and answer one message. False: its output has ended. */
 bool libxl_serve_one(struct libxl *l);
+/* The same for some time. False: its output has ended. */
+bool libxl_serve_for(struct libxl *l, unsigned int ms);
 /* The wait status, once it and every process of its session are gone; fails after 20 s. */
 int libxl_wait(struct libxl *l);
 void libxl_hang_up(int *end);

@@ -27,11 +27,13 @@
 #
 # Environment: XR_LAB_CACHE (default ${XDG_CACHE_HOME:-~/.cache}/xenrestore-lab).
 #
-# Exit status: the script's; 77 what is needed is not here (said on stderr); 124 time limit;
-# 125 dom0 never finished the script; 2 usage. Logs: DIR/logs.
+# Exit status: the script's; 77 what is needed is not here (said on stderr), packages in some seven
+# minutes among it; 124 time limit; 125 dom0 never finished the script; 2 usage. Logs: DIR/logs;
+# DIR/qemu.pid holds QEMU's process id.
 set -euo pipefail
 
 XV=4.17
+FETCH_LIMIT=420 # s, for all packages; what has arrived by then is kept for the next time
 HERE=$(cd "$(dirname "$0")" && pwd)
 W=${XR_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xenrestore-lab}
 S=$W/sysroot
@@ -74,6 +76,8 @@ mkdir -p "$W"
 exec 9>"$W/lock"
 flock 9 # two runs must not build the cache at once
 
+fetch_time() { echo $((SECONDS < FETCH_LIMIT ? FETCH_LIMIT - SECONDS : 1)); }
+
 # unpack STAMP ROOT PACKAGE...: download packages with all they depend on, resolved against an empty
 # system so that the answer doesn't depend on this host, and unpack them below ROOT
 unpack() {
@@ -86,12 +90,12 @@ unpack() {
 	local opts=(-qq -y --no-install-recommends -o Debug::NoLocking=1
 		-o "APT::Sandbox::User=$(id -un)" -o "Dir::State::status=$apt/status"
 		-o "Dir::Cache=$apt" -o "Dir::Cache::archives=$debs/")
-	if ! timeout 600 apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
+	if ! timeout "$(fetch_time)" apt-get "${opts[@]}" install --download-only "$@" >"$apt/log" 2>&1; then
 		# An image that never ran update has no package lists; keep some of our own.
 		mkdir -p "$W/lists/partial"
-		timeout 300 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update \
+		timeout "$(fetch_time)" apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" update \
 			>"$apt/log" 2>&1 &&
-			timeout 600 apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
+			timeout "$(fetch_time)" apt-get "${opts[@]}" -o "Dir::State::lists=$W/lists" install \
 				--download-only "$@" >>"$apt/log" 2>&1 || {
 			tail -n 5 "$apt/log" >&2
 			missing "cannot fetch packages: $*"
@@ -300,14 +304,18 @@ if [ -n "$PVH" ]; then
 	MACHINE=(-machine q35 -device amd-iommu)
 	SHARE=(-device virtio-9p-pci,fsdev=lab,mount_tag=lab,disable-legacy=on,iommu_platform=on)
 fi
-rc=0
-timeout -k 5 "$LIMIT" "${QEMU[@]}" \
+rc=0 begun=$SECONDS
+# shellcheck disable=SC2016 # for the inner shell
+timeout -k 5 "$LIMIT" sh -c 'echo $$ >"$0"; exec "$@"' "$OUT/qemu.pid" "${QEMU[@]}" \
 	-accel tcg,thread=multi,tb-size=512 "${MACHINE[@]}" -cpu "$CPU" -m "$MEM" -smp 1 \
 	-nodefaults -display none -no-reboot -kernel "$T/xen" \
 	-append "$DOM0OPTS console=com1 com1=115200 loglvl=all guest_loglvl=all spec-ctrl=eager-fpu $XENOPTS" \
 	-initrd "$T/vmlinux console=hvc0 panic=1 ${KOPTS//,/,,},$T/initrd" \
 	-serial "file:$OUT/logs/console.log" -serial stdio \
 	-fsdev "local,id=lab,path=$OUT,security_model=none" "${SHARE[@]}" </dev/null || rc=$?
+if [ $rc = 137 ] && [ $((SECONDS - begun)) -lt "$LIMIT" ]; then
+	missing "QEMU was killed after $((SECONDS - begun))s, as for want of memory"
+fi
 if [ $rc = 124 ] || [ $rc = 137 ]; then
 	say "time limit of ${LIMIT}s reached"
 	exit 124

@@ -73,7 +73,7 @@ static const char text[] =
 	"  --policy P             exact (default), speculative or 4k\n"
 	"  --max-order N          largest extent: 0 (4K), 9 (2M, default) or 18 (1G)\n"
 	"  --ahead MIB            how far to allocate ahead of a pipe (64)\n"
-	"  --workers N            copy workers, 1 to 64 (one per core, at most 8)\n"
+	"  --workers N            copy workers, 1 to 64 (one per core and 64 MiB, at most 8)\n"
 	"  --worker-kind K        auto (default), process or thread\n"
 	"  --io I                 auto (default), uring or plain\n"
 	"  --maxmem MIB           model: limit of the domain (none)\n"

@@ -5,6 +5,7 @@
  * before a byte of the stream is read.
  */
 #include "protocol.h"
+#include "stock.h"
 #include "watch.h"
 #include "xenrestore.h"
 
@@ -70,41 +71,6 @@ static bool parse(struct job *j, int argc, char **argv)
 	return ok;
 }
 
-/* The stock helper of the Xen that runs; Debian keeps one per version. */
-static int stock_path(char *path, size_t size)
-{
-	const char *named = getenv("XENRESTORE_STOCK_HELPER");
-	xc_interface *xch;
-	int v;
-
-	if (named)
-		return snprintf(path, size, "%s", named) < (int)size ? 0 : -1;
-	xch = xc_interface_open(NULL, NULL, 0);
-	if (!xch)
-		return -1;
-	v = xc_version(xch, XENVER_version, NULL);
-	xc_interface_close(xch);
-	if (v < 0)
-		return -1;
-	snprintf(path, size, "/usr/lib/xen-%d.%d/bin/libxl-save-helper", v >> 16, v & 0xffff);
-	if (!access(path, X_OK))
-		return 0;
-	snprintf(path, size, "/usr/lib/xen/bin/libxl-save-helper");
-	return 0;
-}
-
-static int exec_stock(char **argv)
-{
-	char path[512];
-
-	if (stock_path(path, sizeof(path)))
-		return complain("cannot find out which Xen runs, so not which stock helper to use; "
-				"name it in XENRESTORE_STOCK_HELPER");
-	execv(path, argv);
-	fprintf(stderr, "xenrestore-save-helper: cannot run %s: %s\n", path, strerror(errno));
-	return 1;
-}
-
 /*
  * May the engine restore this domain? The version comes first: domctls differ from one Xen to the
  * next. Without access to Xen there is nothing to harm, and the engine is the one to tell libxl.
@@ -152,22 +118,37 @@ static void progress(const struct xr_progress *p, void *opaque)
 	xr_channel_progress(&run->channel, what, p->bytes_done >> 12, p->bytes_total >> 12);
 }
 
+/* Whoever closed stderr would else find the next file that is opened, Xen's say, printed to. */
+static bool have_stderr(void)
+{
+	return fcntl(STDERR_FILENO, F_GETFD) >= 0 || open("/dev/null", O_WRONLY) == STDERR_FILENO;
+}
+
 /*
- * stdout is the protocol. Libraries that print would destroy it, so the pipe moves to a descriptor
+ * stdout is the protocol. Libraries that print would destroy it, so the pipes move to descriptors
  * that nobody knows, and standard output becomes standard error.
  */
 static int take_channel(struct xr_channel *c)
 {
+	const bool err = have_stderr();
 	const int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100);
 	const int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
 	const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-	if (out < 0 || in < 0 || null < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
+	if (!err || out < 0 || in < 0 || null < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
 	    dup2(null, STDIN_FILENO) < 0)
 		return complain("cannot set up the message channel");
 	close(null);
 	xr_channel_init(c, in, out);
 	return 0;
+}
+
+/* The stock helper finds all as libxl has left it. */
+static int hand_over(const struct xr_channel *c, char **argv)
+{
+	if (dup2(c->in, STDIN_FILENO) < 0 || dup2(c->out, STDOUT_FILENO) < 0)
+		return complain("cannot hand on the message channel");
+	return xr_exec_stock(argv);
 }
 
 static void settings(struct xr_settings *s, const struct job *j, struct running *run)
@@ -224,9 +205,8 @@ static uint64_t gfn_or_zero(uint64_t gfn)
 }
 
 /* libxl wants results and completion in any case, and exit status 0. */
-static int restore(const struct job *j)
+static int restore(const struct job *j, struct running *run)
 {
-	static struct running run;
 	struct xr_restore *r = NULL;
 	struct xr_watch watch;
 	struct xr_settings s;
@@ -235,44 +215,52 @@ static int restore(const struct job *j)
 	bool ran;
 	int rc;
 
-	if (take_channel(&run.channel))
-		return 1;
-	settings(&s, j, &run);
+	settings(&s, j, run);
 	rc = xr_open(&r, &s, &err);
 	ran = !rc;
 	if (ran) {
-		xr_watch_start(&watch, run.channel.in, r);
+		xr_watch_start(&watch, run->channel.in, r);
 		rc = xr_run(r, &res, &err);
 		xr_watch_stop(&watch);
 	}
 	if (rc)
-		tell_error(&run, &err, ran);
+		tell_error(run, &err, ran);
 	else
-		tell_result(&run, &res);
+		tell_result(run, &res);
 	xr_close(&r);
-	xr_channel_restore_results(&run.channel, rc ? 0 : gfn_or_zero(res.store_gfn),
+	xr_channel_restore_results(&run->channel, rc ? 0 : gfn_or_zero(res.store_gfn),
 				   rc ? 0 : gfn_or_zero(res.console_gfn));
-	xr_channel_complete(&run.channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
+	xr_channel_complete(&run->channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
 	return 0;
+}
+
+/* Libxl asks for an end by SIGTERM; it may have left it blocked. */
+static void heed_sigterm(void)
+{
+	sigset_t term;
+
+	signal(SIGTERM, SIG_DFL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
 }
 
 int main(int argc, char **argv)
 {
+	static struct running run;
+	const bool saves = argc >= 2 && !strcmp(argv[1], "--save-domain");
 	struct job j;
-	sigset_t none;
 
-	if (argc >= 2 && !strcmp(argv[1], "--save-domain"))
-		return exec_stock(argv);
-	if (argc < 2 || strcmp(argv[1], "--restore-domain"))
+	if (!saves && (argc < 2 || strcmp(argv[1], "--restore-domain") != 0))
 		return complain("this is run by libxl, which LIBXL_SAVE_HELPER tells to: "
 				"--restore-domain or --save-domain");
-	if (!parse(&j, argc, argv))
+	if (!saves && !parse(&j, argc, argv))
 		return complain("not called as libxl from Xen 4.14 on calls its save helper");
-	if (j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_ours(j.domid))
-		return exec_stock(argv);
-	signal(SIGTERM, SIG_DFL);
-	sigemptyset(&none);
-	sigaddset(&none, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &none, NULL);
-	return restore(&j);
+	if (!saves)
+		heed_sigterm();
+	if (take_channel(&run.channel))
+		return 1;
+	if (saves || j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_ours(j.domid))
+		return hand_over(&run.channel, argv);
+	return restore(&j, &run);
 }

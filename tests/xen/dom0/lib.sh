@@ -45,13 +45,19 @@ guest_mark() {
 
 guest_says() { tail -c +$((GUEST_LOG_POS + 1)) "$GUEST_LOG" 2>/dev/null | tr -d '\r' | grep -a "$1"; }
 
+# late: a limit of time was met, so the machine may be to blame; `run` knows how busy it was
+late() {
+	touch /tmp/late
+	return 1
+}
+
 # Subshells, so that a trace of the caller (set -x) isn't filled by polling.
 # guest_wait PATTERN SECONDS: until the guest at hand has said it
 guest_wait() (
 	set +x
 	i=0 n=$(limit $(($2 * 5)))
 	until guest_says "$1" >/dev/null; do
-		[ $i -lt "$n" ] || exit 1
+		[ $i -lt "$n" ] || late || exit 1
 		sleep .2
 		i=$((i + 1))
 	done
@@ -63,7 +69,7 @@ guest_count() (
 	i=0 n=$(limit $(($2 * 5)))
 	to=$(($(guest_says '^tick ' | wc -l) + $1))
 	until [ "$(guest_says '^tick ' | wc -l)" -ge $to ]; do
-		[ $i -lt "$n" ] || exit 1
+		[ $i -lt "$n" ] || late || exit 1
 		sleep .2
 		i=$((i + 1))
 	done
