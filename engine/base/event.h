@@ -3,7 +3,8 @@
  * Sleeping until something changed: an event count (ck_ec) that works between processes that share
  * the memory it lies in. Use: seen = xr_event_value(e); look whether there is work; if not,
  * xr_event_wait(e, seen, ms). The other side makes its work visible, then calls xr_event_signal().
- * No wake-up is lost, a signal without a sleeper makes no system call.
+ * No wake-up is lost, a signal without a sleeper makes no system call. Only a signaller that is
+ * killed in the middle may owe one: that is why every wait has an end.
  */
 #ifndef XR_EVENT_H
 #define XR_EVENT_H
