@@ -339,8 +339,8 @@ Test(cli, inspect_exits_by_its_verdict)
 static struct outcome offered(const char *words, const char *last)
 {
 	return sh(
-		"$P completions bash >$D/c; bash -c 'source $D/c; COMP_WORDS=(xenrestore %s \"%s\"); "
-		"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; echo \"${COMPREPLY[*]}\"'",
+		"$P completions bash >$D/c; bash -c 'source \"$0\"; COMP_WORDS=(xenrestore %s \"%s\"); "
+		"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; echo \"${COMPREPLY[*]}\"' $D/c",
 		words, last);
 }
 
