@@ -51,6 +51,7 @@ struct xr_decoder {
 /* A PAGE_DATA record on its way. */
 struct xr_pages {
 	uint32_t count;	      /* entries */
+	uint32_t reserved;    /* as it came; of no meaning */
 	uint32_t done;	      /* of which decoded */
 	uint32_t data;	      /* of which carry contents, among those decoded */
 	uint32_t room;	      /* contents that the record's length holds: data == room at the end */

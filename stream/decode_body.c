@@ -133,6 +133,7 @@ int xr_decode_pages(const struct xr_record *rec, const void *bytes, struct xr_pa
 	memcpy(&h, bytes, sizeof(h));
 	memset(p, 0, sizeof(*p));
 	p->count = le32toh(h.count);
+	p->reserved = le32toh(h.reserved);
 	p->ascending = true;
 	if (!p->count)
 		return bad(err, rec, "PAGE_DATA: no entries");

@@ -54,7 +54,6 @@ static int step_layers(struct xr_frame *f, struct xr_layers *l, uint64_t base)
 int xr_frame_headers(struct xr_frame *f, enum xr_layer layer, struct xr_stream_info *info)
 {
 	const uint64_t base = f->rd.pos;
-	unsigned char head[sizeof(struct xr_wire_image) + sizeof(struct xr_wire_domain)];
 	struct xr_layers l;
 	struct xr_where at;
 	int rc = 0;
@@ -64,14 +63,15 @@ int xr_frame_headers(struct xr_frame *f, enum xr_layer layer, struct xr_stream_i
 		rc = step_layers(f, &l, base);
 	if (rc)
 		return rc;
+	f->layers = l.seen;
 	at = (struct xr_where){ f->rd.pos - 8, XR_NO_RECORD, XR_NO_TYPE };
-	memset(head, 0xff, 8);
-	rc = xr_reader_get(&f->rd, head + 8, sizeof(head) - 8, sizeof(struct xr_wire_record));
+	memset(f->head, 0xff, 8);
+	rc = xr_reader_get(&f->rd, f->head + 8, sizeof(f->head) - 8, sizeof(struct xr_wire_record));
 	if (rc)
 		return blame_read(f, rc, &at, "the libxc headers");
-	rc = xr_decode_image(&f->dec, head, at.offset, f->err);
+	rc = xr_decode_image(&f->dec, f->head, at.offset, f->err);
 	if (!rc)
-		rc = xr_decode_domain(&f->dec, head + sizeof(struct xr_wire_image),
+		rc = xr_decode_domain(&f->dec, f->head + sizeof(struct xr_wire_image),
 				      at.offset + sizeof(struct xr_wire_image), f->err);
 	if (rc)
 		return rc;

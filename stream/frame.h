@@ -19,6 +19,10 @@ struct xr_frame {
 	uint64_t end;	      /* where it ends, padding included */
 	uint32_t front;	      /* entries of the last PAGE_DATA: those of the next, by guess */
 	struct xr_error *err; /* where failures go */
+
+	/* The headers as they came. */
+	struct xr_layers_seen layers;
+	unsigned char head[sizeof(struct xr_wire_image) + sizeof(struct xr_wire_domain)];
 };
 
 /* The layers, the image and the domain header. Fills version and domain of *info and libxc_offset,

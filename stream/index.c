@@ -31,7 +31,7 @@ void xr_index_free(struct xr_index *x)
 	free(x);
 }
 
-static size_t run_length(const uint64_t *e, size_t n)
+size_t xr_index_run(const uint64_t *e, size_t n)
 {
 	size_t i = 1;
 
@@ -114,7 +114,7 @@ static int add_entries(struct build *b, const uint64_t *e, size_t n)
 		const unsigned int type = XR_ENTRY_TYPE(e[i]);
 		const uint64_t pfn = XR_ENTRY_PFN(e[i]);
 
-		run = run_length(e + i, n - i);
+		run = xr_index_run(e + i, n - i);
 		if (xr_page_in(XR_PAGES_DATA, type))
 			rc = add_contents(b, pfn, run);
 		else if (xr_page_in(XR_PAGES_RAM, type))

@@ -50,4 +50,7 @@ struct xr_index {
 
 void xr_index_free(struct xr_index *x);
 
+/* How many of the n > 0 entries, from the first on, are of one type at consecutive pfns. */
+size_t xr_index_run(const uint64_t *entries, size_t n);
+
 #endif

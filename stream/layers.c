@@ -79,9 +79,11 @@ static int marker(struct xr_layers *l, const void *bytes, uint64_t base, struct 
 	return 0;
 }
 
-/* Behind xl's or libvirt's header: so many bytes, then the libxl stream. */
-static void data_follows(struct xr_layers *l, uint32_t length)
+/* Behind xl's or libvirt's header, which ends at `at`: so many bytes, then the libxl stream. */
+static void data_follows(struct xr_layers *l, uint64_t at, uint32_t length)
 {
+	l->seen.data_at = at;
+	l->seen.data_length = length;
 	if (length)
 		expect(l, DATA, length);
 	else
@@ -113,7 +115,10 @@ static int xl(struct xr_layers *l, const void *bytes, uint64_t base, struct xr_e
 			    "the xl save file holds a legacy stream (Xen 4.5 or older); convert it "
 			    "first",
 			    0);
-	data_follows(l, le32toh(h.data_length));
+	l->seen.xl = true;
+	l->seen.mandatory = le32toh(h.mandatory);
+	l->seen.optional = le32toh(h.optional);
+	data_follows(l, sizeof(h), le32toh(h.data_length));
 	return 0;
 }
 
@@ -132,7 +137,8 @@ static int libvirt(struct xr_layers *l, const void *bytes, uint64_t base, struct
 			"libvirt's save file is of version %u; 2 is supported (1 holds a legacy "
 			"stream)",
 			le32toh(h.version));
-	data_follows(l, le32toh(h.xml_length));
+	l->seen.libvirt = true;
+	data_follows(l, sizeof(h), le32toh(h.xml_length));
 	return 0;
 }
 
@@ -152,6 +158,8 @@ static int libxl(struct xr_layers *l, const void *bytes, uint64_t base, struct x
 	if (options & ~(XR_WIRE_LIBXL_BIG_ENDIAN | XR_WIRE_LIBXL_CONVERTED))
 		return fail(l, -EOPNOTSUPP, base, err,
 			    "the libxl stream has options that are not known: %#x", options);
+	l->seen.libxl = true;
+	l->seen.libxl_options = options;
 	expect(l, LIBXL_RECORD, sizeof(struct xr_wire_record));
 	return 0;
 }

@@ -13,7 +13,18 @@
 #include "base/error.h"
 #include "stream/wire.h"
 
+#include <stdbool.h>
+
 #define XR_LAYERS_STEP sizeof(struct xr_wire_libvirt) /* the most that is wanted in bytes */
+
+/* What the headers said, for those who want to know. */
+struct xr_layers_seen {
+	bool xl, libvirt, libxl;
+	uint32_t mandatory, optional; /* xl: flags */
+	uint64_t data_at;	      /* xl, libvirt: their data, as an offset from the base */
+	uint32_t data_length;
+	uint32_t libxl_options;
+};
 
 struct xr_layers {
 	int state;
@@ -21,6 +32,7 @@ struct xr_layers {
 	bool skip;	/* they are of no interest (and may be many): say that they are passed by
 			 * xr_layers_step() with NULL */
 	uint64_t taken; /* bytes so far */
+	struct xr_layers_seen seen;
 	unsigned char head[XR_LAYERS_STEP];
 };
 

@@ -274,6 +274,127 @@ Test(cli, json_has_stable_keys)
 	json_decref(j);
 }
 
+/* Its first rows for people, its keys for programs, and the same verdict. */
+Test(cli, inspect_tells_what_is_in_a_stream)
+{
+	struct outcome o = sh("$P inspect $S");
+	json_int_t populated, whole, zero = -1;
+	const char *verdict, *name;
+	json_t *j;
+
+	cr_expect_eq(o.code, 0, "%s", o.err);
+	cr_expect_not_null(strstr(o.out, "0 x 1G, 7 x 2M, 1366 x 4K"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "STORE_PFN              0xfeffc"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "not counted"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "problems  none\nverdict   good\n"), "%s", o.out);
+	o = sh("cat $S | $P inspect --json -");
+	j = json_loads(o.out, 0, NULL);
+	cr_assert_not_null(j, "%s", o.out);
+	cr_assert_eq(json_unpack(j, "{s:s,s:{s:I,s:I},s:{s:I},s:{s:s}}", "verdict", &verdict,
+				 "pages", "populated", &populated, "zero", &zero, "plan",
+				 "whole_2m_regions", &whole, "layers", "outermost", &name),
+		     0);
+	cr_expect_str_eq(verdict, "good");
+	cr_expect_eq(populated, POPULATED);
+	cr_expect_eq(whole, WHOLE_2M);
+	cr_expect_geq(zero, 0);
+	cr_expect_str_eq(name, "xl");
+	json_decref(j);
+	o = sh("$P inspect --json --contents $S | jq -r .pages.zero 2>/dev/null || echo %lld",
+	       (long long)zero);
+	cr_expect_eq(strtoll(o.out, NULL, 10), zero);
+}
+
+Test(cli, inspect_lists_records_and_draws)
+{
+	struct outcome o = sh("$P inspect --records --json $S | python3 -c 'import json, sys; "
+			      "print(len(json.load(sys.stdin)[\"records\"]))'");
+
+	cr_expect_eq(atoi(o.out), 1027, "%s", o.out);
+	o = sh("$P inspect -r $S | grep -c '  PAGE_DATA  '");
+	cr_expect_eq(atoi(o.out), 1020, "%s", o.out);
+	o = sh("$P generate -q -s 1T --types-only --holes 50 --hole-run 100000 - | "
+	       "head -c 30000000 >$D/cut; $P inspect --map $D/map -q $D/cut; echo $?; "
+	       "python3 -c 'import xml.dom.minidom as m, sys; "
+	       "print(len(m.parse(sys.argv[1]).getElementsByTagName(\"rect\")))' $D/map");
+	cr_expect_eq(atoi(o.out), 1, "a stream that is cut: %s", o.out);
+	cr_expect(atoi(o.out + 2) > 10 && atoi(o.out + 2) < 30000, "%s%s", o.out, o.err);
+	o = sh("$P inspect --map - $S | tail -n 1");
+	cr_expect_str_eq(o.out, "</svg>\n");
+}
+
+Test(cli, inspect_exits_by_its_verdict)
+{
+	cr_expect_eq(sh("head -c 2000000 $S >$D/cut; $P inspect -q $D/cut").code, 1);
+	cr_expect_eq(sh("$P inspect -q /dev/null").code, 1);
+	cr_expect_eq(sh("$P inspect -q $D/absent").code, 2);
+	cr_expect_eq(sh("$P inspect").code, 2);
+	cr_expect_eq(sh("$P inspect --max-order 5 $S").code, 2);
+	cr_expect_eq(sh("$P inspect --frobnicate $S").code, 2);
+	cr_expect_eq(sh("$P inspect $S >/dev/full").code, 3);
+	cr_expect_eq(sh("$P inspect -q --map /nowhere/x $S").code, 3);
+}
+
+/* What bash offers for a line, the last word of which is to be completed. */
+static struct outcome offered(const char *words, const char *last)
+{
+	return sh(
+		"$P completions bash >$D/c; bash -c 'source \"$0\"; COMP_WORDS=(xenrestore %s \"%s\"); "
+		"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; echo \"${COMPREPLY[*]}\"' $D/c",
+		words, last);
+}
+
+Test(cli, bash_completes_from_the_table)
+{
+	cr_expect_str_eq(offered("", "re").out, "restore\n");
+	cr_expect_str_eq(offered("restore", "--worker-k").out, "--worker-kind\n");
+	cr_expect_str_eq(offered("restore --policy", "s").out, "speculative\n");
+	cr_expect_str_eq(offered("restore --policy =", "s").out, "speculative\n");
+	cr_expect_str_eq(offered("restore --domid", "").out, "\n");
+	cr_expect_str_eq(offered("inspect --rec", "--rec").out, "--records\n");
+	cr_expect_not_null(
+		strstr(offered("inspect", XR_TEST_DATA "/read_str").out, "read_stream.py"));
+}
+
+Test(cli, completions_name_every_option)
+{
+	struct outcome o =
+		sh("$P completions names | while read -r c n; do "
+		   "$P $c --help | grep -q -e \"$n\\b\" || echo help $c $n; "
+		   "$P completions bash | grep -q -e \"$c) .*$n\\b\" || echo bash $c $n; "
+		   "$P completions zsh | grep -q -e \"$n\\b\" || echo zsh $c $n; "
+		   "$P completions fish | grep -q -e \"$c. -l ${n#--}\\b\" || "
+		   "echo fish $c $n; done");
+
+	cr_expect_str_eq(o.out, "", "not there: %s", o.out);
+	cr_expect_gt(lines(sh("$P completions names").out), 20);
+	o = sh("$P completions bash | bash -n");
+	cr_expect_eq(o.code, 0, "%s", o.err);
+	o = sh("for s in zsh fish; do command -v $s >/dev/null || continue; "
+	       "$P completions $s >$D/c; $s -n $D/c || echo $s; done");
+	cr_expect_str_eq(o.out, "", "%s", o.err);
+	cr_expect_eq(sh("$P completions tcsh").code, 2);
+}
+
+/* An option that is not in its page, or only there, is an error; so is a page that groff minds. */
+Test(cli, manual_pages_have_the_options_of_the_table)
+{
+	struct outcome o = sh(
+		"for c in restore inspect generate; do $P $c --help | grep -o -e '^  .*--[a-z0-9-]*' | "
+		"grep -o -e '--[a-z0-9-]*' | sort -u >$D/a; test -s $D/a || echo $c has none; "
+		"grep '^\\*-' %s/xenrestore-$c.1.scd | grep -o -e '--[a-z0-9-]*' | sort -u >$D/b; "
+		"diff $D/a $D/b; done",
+		MANUALS);
+
+	cr_expect_str_eq(o.out, "");
+	o = sh("command -v scdoc man >/dev/null || exit 0; for f in %s/*.scd; do "
+	       "scdoc <$f >$D/page && man --warnings -l $D/page >/dev/null || echo $f; done",
+	       MANUALS);
+	cr_expect_eq(o.code, 0);
+	cr_expect_str_eq(o.out, "");
+	cr_expect_str_eq(o.err, "");
+}
+
 Test(cli, help_and_version_are_on_stdout)
 {
 	cr_expect_not_null(strstr(sh("$P help").out, "restore"));

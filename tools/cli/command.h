@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The commands of the program. Each gets argv[0] = its name and returns an exit code. */
+/* The commands of the program and their exit codes. */
 #ifndef XR_COMMAND_H
 #define XR_COMMAND_H
+
+#include "cli/options.h"
 
 enum xr_exit {
 	XR_EXIT_OK = 0,
@@ -11,15 +13,7 @@ enum xr_exit {
 	XR_EXIT_CANCELLED = 4, /* SIGINT, SIGTERM */
 };
 
-struct xr_command {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *args;
-	const char *what;
-};
-
-extern const struct xr_command xr_commands[];
-
+extern const struct xr_command xr_command_restore;
 int xr_cmd_restore(int argc, char **argv);
 
 #endif

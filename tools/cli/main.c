@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The program: finds the command and runs it. */
 #include "command.h"
+#include "completions.h"
 
 #include "bench/bench.h"
 #include "generate/generate.h"
+#include "inspect/inspect.h"
 #include "xenrestore.h"
 
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 static int help(int argc, char **argv);
+static int completions(int argc, char **argv);
 
 static int version(int argc, char **argv)
 {
@@ -21,22 +24,60 @@ static int version(int argc, char **argv)
 	return XR_EXIT_OK;
 }
 
-const struct xr_command xr_commands[] = {
-	{ "restore", xr_cmd_restore, "[options] FILE|-", "restore a guest from a stream" },
-	{ "generate", xr_cmd_generate, "[options] FILE|-", "write a synthetic stream" },
-	{ "bench", xr_cmd_bench, "[options]", "measure restores, ours beside others" },
-	{ "version", version, "", "print the version" },
-	{ "help", help, "", "print this" },
-	{ NULL, NULL, NULL, NULL },
+static const struct xr_command generate = {
+	.name = "generate",
+	.run = xr_cmd_generate,
+	.args = "[options] FILE|-",
+	.what = "write a synthetic stream",
+};
+
+static const struct xr_command bench = {
+	.name = "bench",
+	.run = xr_cmd_bench,
+	.args = "[options]",
+	.what = "measure restores, ours beside others",
+};
+
+static const struct xr_command version_command = {
+	.name = "version",
+	.run = version,
+	.args = "",
+	.what = "print the version",
+};
+
+static const struct xr_command help_command = {
+	.name = "help",
+	.run = help,
+	.args = "",
+	.what = "print this",
+};
+
+static const struct xr_command completions_command = {
+	.name = "completions",
+	.run = completions,
+	.args = "bash|zsh|fish|names",
+	.what = "write what a shell completes",
+	.hidden = true,
+};
+
+static const struct xr_command *const commands[] = {
+	&xr_command_restore, &xr_command_inspect,  &generate, &bench, &version_command,
+	&help_command,	     &completions_command, NULL,
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: xenrestore COMMAND [options]\n\n");
-	for (const struct xr_command *c = xr_commands; c->name; c++)
-		fprintf(to, "  %-9s %-17s %s\n", c->name, c->args, c->what);
+	for (unsigned int i = 0; commands[i] && !commands[i]->hidden; i++)
+		fprintf(to, "  %-9s %-17s %s\n", commands[i]->name, commands[i]->args,
+			commands[i]->what);
 	fprintf(to, "\nxenrestore COMMAND --help tells the options of a command.\n"
 		    "Exit codes: 0 done, 1 bad stream, 2 usage, 3 host failed, 4 cancelled.\n");
+}
+
+static int completions(int argc, char **argv)
+{
+	return argc == 2 ? xr_completions(stdout, commands, argv[1]) : XR_EXIT_USAGE;
 }
 
 static int help(int argc, char **argv)
@@ -69,9 +110,9 @@ int main(int argc, char **argv)
 		name = "help";
 	if (!strcmp(name, "--version"))
 		name = "version";
-	for (const struct xr_command *c = xr_commands; c->name; c++)
-		if (!strcmp(name, c->name))
-			return c->run(argc - 1, argv + 1);
+	for (unsigned int i = 0; commands[i]; i++)
+		if (!strcmp(name, commands[i]->name))
+			return commands[i]->run(argc - 1, argv + 1);
 	if (*name)
 		fprintf(stderr, "xenrestore: no command '%s'\n", name);
 	usage(stderr);
