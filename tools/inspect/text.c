@@ -290,8 +290,8 @@ static void print_problems(FILE *to, const struct inspect *in)
 {
 	static const char *const verdicts[] = {
 		[INSPECT_NOTE] = "good",
-		[INSPECT_ODD] = "bad: the format forbids what it holds, though a restore lets it "
-				"pass",
+		[INSPECT_ODD] = ("bad: the format forbids what it holds, though a restore lets it "
+				 "pass"),
 		[INSPECT_BAD] = "bad: a restore refuses it",
 	};
 
