@@ -13,6 +13,7 @@ static const struct xr_option *options_of(const struct xr_command *c)
 	return c->options ?: none;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): they declare what they name */
 #define each_command(c, commands)                                                                  \
 	for (const struct xr_command *const *c##_at = (commands), *c; (c = *c##_at) != NULL;       \
 	     c##_at++)                                                                             \
@@ -20,6 +21,7 @@ static const struct xr_option *options_of(const struct xr_command *c)
 #define each_option(o, c)                                                                          \
 	for (const struct xr_option *o = options_of(c); !xr_option_is_end(o); o++)                 \
 		if (o->name)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void words(FILE *to, const struct xr_option *o)
 {

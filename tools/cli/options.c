@@ -42,7 +42,8 @@ static const struct option *longs(const struct xr_command *c, struct option *to,
 	}
 	to[n++] = (struct option){ "help", no_argument, NULL, 'h' };
 	to[n] = (struct option){ NULL, 0, NULL, 0 };
-	strcpy(letters, "h");
+	letters[0] = 'h';
+	letters[1] = 0;
 	return to;
 }
 
