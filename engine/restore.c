@@ -309,8 +309,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->pages_populated = ps.populated;
 	res->extents_1g = ps.whole_1g;
 	res->extents_2m = ps.whole_2m;
-	res->extents_4k =
-		ps.populated - (ps.whole_2m << XR_ORDER_2M) - (ps.whole_1g << XR_ORDER_1G);
+	res->extents_4k = ps.pages_4k;
 	res->pages_released = ps.released;
 	res->populate_calls = ps.populate_calls;
 	res->release_calls = ps.release_calls;

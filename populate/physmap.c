@@ -329,4 +329,6 @@ void xr_physmap_stats(const struct xr_physmap *pm, struct xr_physmap_stats *out)
 	out->speculative = xr_pfnset_count(pm->plan.guessed);
 	out->whole_2m = xr_pfnset_count(pm->whole_2m);
 	out->whole_1g = xr_pfnset_count(pm->whole_1g);
+	out->pages_4k =
+		out->populated - (out->whole_2m << XR_ORDER_2M) - (out->whole_1g << XR_ORDER_1G);
 }

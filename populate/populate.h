@@ -53,6 +53,7 @@ struct xr_physmap_stats {
 	uint64_t peak_speculative;   /* between calls */
 	uint64_t extents[19];	     /* granted, by order */
 	uint64_t whole_2m, whole_1g; /* granted and not broken since */
+	uint64_t pages_4k;	     /* the populated frames outside those */
 	uint64_t released;	     /* pages */
 	uint64_t populate_calls, release_calls;
 	uint64_t short_counts; /* populates that did less than asked */

@@ -301,8 +301,7 @@ int inspect_plan_finish(struct inspect *in, struct xr_error *err)
 	plan->max_order = in->policy == XR_POLICY_4K ? 0 : in->max_order;
 	plan->extents_1g = st.whole_1g;
 	plan->extents_2m = st.whole_2m;
-	plan->extents_4k =
-		st.populated - (st.whole_2m << XR_ORDER_2M) - (st.whole_1g << XR_ORDER_1G);
+	plan->extents_4k = st.pages_4k;
 	plan->populate_calls = st.populate_calls;
 	plan->released = st.released;
 	plan->large_2m = p->large_2m;
