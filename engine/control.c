@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POLICY_MAX (1u << 20) /* bytes */
+
 void xr_guest_free(struct xr_guest *g)
 {
 	free(g->leaves);
@@ -22,6 +24,24 @@ static int stash(struct xr_item *it, void **body, uint32_t *length)
 	*length = it->length;
 	it->body = NULL;
 	return 0;
+}
+
+/* Policies are a few KiB; they wait for each other, beside whatever else does. */
+static int stash_policy(struct xr_item *it, void **body, uint32_t *length, struct xr_error *err)
+{
+	if (it->length > POLICY_MAX)
+		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, &it->where, XR_NO_PFN,
+			       "a CPU policy of %u bytes: more than %u are not accepted",
+			       it->length, POLICY_MAX);
+	return stash(it, body, length);
+}
+
+static void drop_policies(struct xr_guest *g)
+{
+	free(g->leaves);
+	free(g->msrs);
+	g->leaves = g->msrs = NULL;
+	g->leaves_len = g->msrs_len = 0;
 }
 
 static int set_policy(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
@@ -52,6 +72,7 @@ static int static_data_end(struct xr_restore *r, const struct xr_item *it, struc
 	g->static_done = true;
 	if (g->leaves || g->msrs)
 		rc = set_policy(r, it, err);
+	drop_policies(g);
 	if (rc || !cb->static_data_done)
 		return rc;
 	rc = cb->static_data_done(missing, r->set.opaque);
@@ -81,14 +102,15 @@ int xr_control_common(struct xr_restore *r, struct xr_item *it, struct xr_error 
 {
 	switch (it->where.type) {
 	case XR_REC_CPUID_POLICY:
-		return stash(it, &r->guest.leaves, &r->guest.leaves_len);
+		return stash_policy(it, &r->guest.leaves, &r->guest.leaves_len, err);
 	case XR_REC_MSR_POLICY:
-		return stash(it, &r->guest.msrs, &r->guest.msrs_len);
+		return stash_policy(it, &r->guest.msrs, &r->guest.msrs_len, err);
 	case XR_REC_STATIC_DATA_END:
 		return static_data_end(r, it, err);
 	case XR_REC_TSC_INFO:
 		return set_tsc(r, it, err);
 	case XR_REC_HVM_CONTEXT:
+		r->guest.context_at = it->where;
 		return stash(it, &r->guest.context, &r->guest.context_len);
 	case XR_REC_VERIFY:
 		/* Only a copy that is finished can be compared with. */

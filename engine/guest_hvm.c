@@ -3,15 +3,27 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <xen/hvm/params.h>
 
 /* Sent by old savers; today Xen neither names nor takes it. */
 #define PARAM_PAE_ENABLED 4
 
+/* A value of the stream's that Xen calls invalid is the stream's fault. */
+static int refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what)
+{
+	if (rc == -EINVAL && where)
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			       "Xen refuses %s: the stream holds none that is valid", what);
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN, "Xen refuses %s: %s", what,
+			    strerror(-rc));
+}
+
 static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_t index,
 		     uint64_t value, struct xr_error *err)
 {
+	char what[64];
 	int rc = xr_pulse(r, err);
 
 	if (rc)
@@ -20,9 +32,8 @@ static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_
 	rc = r->host->ops->set_param(r->host, index, value);
 	if (!rc)
 		return 0;
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
-			    "Xen refuses HVM parameter %u = %#llx: %s", index,
-			    (unsigned long long)value, strerror(-rc));
+	snprintf(what, sizeof(what), "HVM parameter %u = %#llx", index, (unsigned long long)value);
+	return refused(err, rc, where, what);
 }
 
 /* The rings in these pages belong to the old host's backends. */
@@ -94,22 +105,22 @@ static int hvm_control(struct xr_restore *r, struct xr_item *it, struct xr_error
 static int load_context(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_guest *g = &r->guest;
+	char what[64];
 	int rc;
 
 	rc = xr_pulse(r, err);
 	if (rc)
 		return rc;
 	if (!g->context)
-		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, &r->at, XR_NO_PFN,
 			       "the stream has no HVM_CONTEXT record: the guest's CPUs and devices "
 			       "are missing");
 	r->other_calls++;
 	rc = r->host->ops->set_hvm_context(r->host, g->context, g->context_len);
 	if (!rc)
 		return 0;
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
-			    "Xen refuses the HVM context (%u bytes): %s", g->context_len,
-			    strerror(-rc));
+	snprintf(what, sizeof(what), "the HVM context (%u bytes)", g->context_len);
+	return refused(err, rc, &g->context_at, what);
 }
 
 static int seed_grants(struct xr_restore *r, struct xr_error *err)

@@ -23,6 +23,7 @@ struct xr_guest {
 	bool static_done;
 	void *leaves, *msrs, *context;
 	uint32_t leaves_len, msrs_len, context_len;
+	struct xr_where context_at;
 	uint64_t store_gfn, console_gfn;
 };
 
@@ -52,8 +53,9 @@ struct xr_restore {
 
 	bool verify;
 	uint64_t begun, next_progress; /* ns */
-	struct xr_where at;	       /* the record that is, or was last, carried out */
-	uint64_t starved;	       /* ns the pump waited for items */
+	uint64_t opened;    /* ns; the stream's headers, and its index, are read; 0: not yet */
+	struct xr_where at; /* the record that is, or was last, carried out */
+	uint64_t starved;   /* ns the pump waited for items */
 	uint64_t bytes, records, pages_received;
 	uint64_t live; /* pages handed on for good; with an index, known before */
 	unsigned int pass;

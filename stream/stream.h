@@ -17,8 +17,8 @@
 #include "base/error.h"
 #include "stream/wire.h"
 
-#define XR_CHUNK 1024u		   /* entries per item at most */
-#define XR_CONTROL_MAX (16u << 20) /* longest control body that is accepted */
+#define XR_CHUNK 1024u		  /* entries per item at most */
+#define XR_CONTROL_MAX (8u << 20) /* longest control body that is accepted */
 
 struct xr_stream;
 struct xr_index;
