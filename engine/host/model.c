@@ -23,7 +23,7 @@ void xr_model_settings_default(struct xr_model_settings *s)
 	const char *fill = secure_getenv("XR_MODEL_FILL");
 
 	*s = (struct xr_model_settings){
-		.max_pages = (uint64_t)1 << 36,
+		.max_pages = (uint64_t)1 << 32,
 		.max_order = XR_ORDER_1G,
 		.fill = fill ? strtoull(fill, NULL, 0) : 0,
 	};
@@ -209,6 +209,7 @@ int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s)
 	memset(st->fault, 0, sizeof(st->fault));
 	memset(st->param, 0, sizeof(st->param));
 	memset(st->param_set, 0, sizeof(st->param_set));
+	st->given = (struct xr_model_given){ 0 };
 	st->pinned = 0;
 	st->log_len = 0;
 	st->log[0] = 0;

@@ -32,7 +32,7 @@ enum xr_model_call {
 };
 
 struct xr_model_settings {
-	uint64_t max_pages;	/* 2^36: limit of the domain, pages */
+	uint64_t max_pages;	/* 2^32, 16 TiB: limit of the domain, pages */
 	uint64_t start_pages;	/* 0; owned by the domain but at no gfn (counted in tot_pages) */
 	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
 	bool pv;		/* false */
@@ -119,6 +119,18 @@ uint64_t xr_model_next(struct xr_model *m, uint64_t from);
 /* Copy a frame out (or in). -ENOENT if the gfn is not backed. Not counted as calls. */
 int xr_model_peek(struct xr_model *m, uint64_t gfn, void *page);
 int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page);
+
+/* What the guest was given, for tests: all zero where it never was. Blobs by length and hash. */
+struct xr_model_given {
+	uint64_t leaves_hash, msrs_hash, context_hash;
+	uint64_t tsc_nsec;
+	uint64_t console_gfn, store_gfn;
+	uint32_t leaves, msrs, context_bytes;
+	uint32_t tsc_mode, tsc_khz, tsc_incarnation;
+	uint32_t console_domid, store_domid;
+};
+void xr_model_given(struct xr_model *m, struct xr_model_given *out);
+uint64_t xr_model_hash(const void *data, size_t n);
 
 /* What was set; for tests. ~0 / NULL where never set. */
 uint64_t xr_model_param(struct xr_model *m, uint32_t index);

@@ -9,6 +9,8 @@
 #define HVM_SAVE_HEADER 1u
 #define HVM_SAVE_END 0u
 #define HVM_SAVE_MAGIC 0x54381286u
+#define LEAF_BYTES 24u
+#define MSR_BYTES 16u
 
 struct host_model {
 	struct xr_host base;
@@ -24,6 +26,24 @@ struct save_record {
 struct xr_model *model_of(struct xr_host *h)
 {
 	return ((struct host_model *)h)->m;
+}
+
+/* FNV-1a */
+uint64_t xr_model_hash(const void *data, size_t n)
+{
+	const unsigned char *p = data;
+	uint64_t h = 0xcbf29ce484222325;
+
+	while (n--)
+		h = (h ^ *p++) * 0x100000001b3;
+	return h;
+}
+
+void xr_model_given(struct xr_model *m, struct xr_model_given *out)
+{
+	model_lock(m);
+	*out = m->s->given;
+	model_unlock(m);
 }
 
 /* Lock, count the call and log it. 0, or what a fault says. */
@@ -64,12 +84,19 @@ static int set_cpu_policy(struct xr_host *h, const void *leaves, uint32_t nr_lea
 			  const void *msrs, uint32_t nr_msrs, struct xr_policy_fault *fault)
 {
 	struct xr_model *m = model_of(h);
+	struct xr_model_given *g = &m->s->given;
 	int rc = enter(m, XR_CALL_CPU_POLICY, "policy");
 
-	model_unlock(m);
 	*fault = (struct xr_policy_fault){ ~0u, ~0u, ~0u };
 	if (!rc && ((nr_leaves && !leaves) || (nr_msrs && !msrs)))
 		rc = -EFAULT;
+	if (!rc) {
+		g->leaves = nr_leaves;
+		g->leaves_hash = xr_model_hash(leaves, (size_t)nr_leaves * LEAF_BYTES);
+		g->msrs = nr_msrs;
+		g->msrs_hash = xr_model_hash(msrs, (size_t)nr_msrs * MSR_BYTES);
+	}
+	model_unlock(m);
 	return rc;
 }
 
@@ -77,12 +104,15 @@ static int set_tsc(struct xr_host *h, uint32_t mode, uint64_t nsec, uint32_t khz
 		   uint32_t incarnation)
 {
 	struct xr_model *m = model_of(h);
+	struct xr_model_given *g = &m->s->given;
 	int rc = enter(m, XR_CALL_TSC, "tsc");
 
-	(void)mode;
-	(void)nsec;
-	(void)khz;
-	(void)incarnation;
+	if (!rc) {
+		g->tsc_mode = mode;
+		g->tsc_nsec = nsec;
+		g->tsc_khz = khz;
+		g->tsc_incarnation = incarnation;
+	}
 	model_unlock(m);
 	return rc;
 }
@@ -170,6 +200,10 @@ static int set_hvm_context(struct xr_host *h, const void *context, uint32_t size
 
 	if (!rc && (m->s->set.pv || !context_is_sound(context, size)))
 		rc = -EINVAL;
+	if (!rc) {
+		m->s->given.context_bytes = size;
+		m->s->given.context_hash = xr_model_hash(context, size);
+	}
 	model_unlock(m);
 	return rc;
 }
@@ -178,12 +212,15 @@ static int seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_g
 		       uint32_t console_domid, uint32_t store_domid)
 {
 	struct xr_model *m = model_of(h);
+	struct xr_model_given *g = &m->s->given;
 	int rc = enter(m, XR_CALL_GRANTS, "grants");
 
-	(void)console_gfn;
-	(void)store_gfn;
-	(void)console_domid;
-	(void)store_domid;
+	if (!rc) {
+		g->console_gfn = console_gfn;
+		g->store_gfn = store_gfn;
+		g->console_domid = console_domid;
+		g->store_domid = store_domid;
+	}
 	model_unlock(m);
 	return rc;
 }

@@ -87,6 +87,7 @@ struct model_state {
 
 	uint64_t param[MODEL_PARAMS];
 	bool param_set[MODEL_PARAMS];
+	struct xr_model_given given;
 	uint32_t log_len;
 	char log[MODEL_LOG];
 

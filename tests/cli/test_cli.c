@@ -404,9 +404,28 @@ Test(cli, help_and_version_are_on_stdout)
 	cr_expect_eq(sh("$P frobnicate").code, 2);
 }
 
+/* What the guest is given by the installed libxenguest, whose word counts. */
+static struct xr_model_given given_by_stock(void)
+{
+	struct xr_model_given given;
+	struct xr_model_settings set;
+	struct xr_model *m;
+
+	xr_model_settings_default(&set);
+	cr_assert_eq(xr_model_create(&m, &set), 0);
+	cr_assert_eq(sh("LD_PRELOAD=%s XR_MODEL_FD=%d %s -n -s 847 $S", PRELOAD, xr_model_share(m),
+			STOCK_RESTORE)
+			     .code,
+		     0);
+	xr_model_given(m, &given);
+	xr_model_destroy(&m);
+	return given;
+}
+
 /* The Xen host through the installed libxenctrl and libxenguest, by either kind of worker. */
 Test(cli, the_xen_host_restores_through_libxenctrl)
 {
+	const struct xr_model_given want = given_by_stock();
 	static const char *const ways[] = {
 		"--worker-kind process $S",
 		"--worker-kind thread $S",
@@ -418,6 +437,7 @@ Test(cli, the_xen_host_restores_through_libxenctrl)
 		struct xr_model *m;
 		struct xr_model_settings set;
 		struct xr_model_stats st;
+		struct xr_model_given given;
 		struct outcome o;
 		char hex[65];
 
@@ -425,7 +445,8 @@ Test(cli, the_xen_host_restores_through_libxenctrl)
 		set.max_pages = POPULATED + 512;
 		cr_assert_eq(xr_model_create(&m, &set), 0);
 		o = sh("LD_PRELOAD=%s XR_MODEL_FD=%d $P restore -q --host xen --domid 1 "
-		       "--store-evtchn 3 --console-evtchn 4 %s",
+		       "--store-evtchn 3 --console-evtchn 4 --store-domid 5 "
+		       "--console-domid 6 %s",
 		       PRELOAD, xr_model_share(m), ways[i]);
 		cr_expect_eq(o.code, 0, "%s: %s", ways[i], o.err);
 		cr_expect_str_eq(o.err, "");
@@ -438,6 +459,8 @@ Test(cli, the_xen_host_restores_through_libxenctrl)
 		cr_expect_eq(st.leaked + st.released_empty + st.released_mapped, 0);
 		cr_expect_eq(xr_model_param(m, 2), 3);
 		cr_expect_eq(xr_model_param(m, 18), 4);
+		xr_model_given(m, &given);
+		cr_expect_eq(memcmp(&given, &want, sizeof(want)), 0, "%s", ways[i]);
 		xr_model_destroy(&m);
 	}
 }

@@ -20,6 +20,9 @@
 #include <xenctrl.h>
 #include <xenguest.h>
 
+/* All different, so that a mix-up shows. */
+enum { STORE_EVTCHN = 3, CONSOLE_EVTCHN = 4, STORE_DOMID = 5, CONSOLE_DOMID = 6 };
+
 struct job {
 	int fd;
 	uint32_t domid;
@@ -88,8 +91,9 @@ static void restore(xc_interface *xch, const struct job *job, struct outcome *o)
 	};
 	uint64_t start = xr_now();
 
-	o->rc = xc_domain_restore(xch, job->fd, job->domid, 1, &o->store_gfn, 0, 2, &o->console_gfn,
-				  0, XC_STREAM_PLAIN, &cb, -1);
+	o->rc = xc_domain_restore(xch, job->fd, job->domid, STORE_EVTCHN, &o->store_gfn,
+				  STORE_DOMID, CONSOLE_EVTCHN, &o->console_gfn, CONSOLE_DOMID,
+				  XC_STREAM_PLAIN, &cb, -1);
 	o->error = o->rc ? errno : 0;
 	o->seconds = (double)(xr_now() - start) / 1e9;
 }
