@@ -259,6 +259,7 @@ static int run(struct xr_restore *r, struct xr_error *err)
 	rc = open_stream(r, err);
 	if (rc)
 		return rc;
+	r->opened = xr_now();
 	rc = open_physmap(r, err);
 	if (rc)
 		return rc;
@@ -285,7 +286,9 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	const struct xr_stream_info *in = r->stream ? xr_stream_info(r->stream) : NULL;
 	struct xr_physmap_stats ps = { 0 };
 	struct xr_copy_stats cs;
-	uint64_t total = xr_now() - r->begun;
+	const uint64_t now = xr_now(), total = now - r->begun;
+	const uint64_t opening = (r->opened ? r->opened : now) - r->begun;
+	const uint64_t waited = opening + r->starved;
 
 	memset(res, 0, sizeof(*res));
 	res->store_gfn = r->guest.store_gfn;
@@ -297,6 +300,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 		res->pv = in->pv;
 		res->uring = in->uring;
 		xr_stream_times(r->stream, &res->stream);
+		*(r->index ? &res->stream.busy : &res->stream.starved) += opening;
 	}
 	res->records = r->records;
 	res->bytes = r->bytes;
@@ -313,7 +317,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->pages_released = ps.released;
 	res->populate_calls = ps.populate_calls;
 	res->release_calls = ps.release_calls;
-	res->other_calls = r->other_calls;
+	res->other_calls = r->other_calls + ps.info_calls;
 	xr_copy_stats(r->copy, &cs);
 	res->pages_written = cs.pages_written;
 	res->verify_differences = cs.pages_differing;
@@ -322,10 +326,10 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->copy = cs.times;
 	res->worker_kind = cs.kind;
 	res->workers = r->set.workers;
-	res->populate.starved = r->starved;
+	res->populate.starved = waited;
 	res->populate.blocked = cs.dispatch_blocked;
-	if (total > r->starved + cs.dispatch_blocked)
-		res->populate.busy = total - r->starved - cs.dispatch_blocked;
+	if (total > waited + cs.dispatch_blocked)
+		res->populate.busy = total - waited - cs.dispatch_blocked;
 }
 
 int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
@@ -353,6 +357,8 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 		place(r, err);
 	xr_stream_close(&r->stream);
 	xr_copy_close(&r->copy);
+	if (res) /* workers unmap as they end: that is part of it */
+		res->seconds = (double)(xr_now() - r->begun) / 1e9;
 	if (rc)
 		xr_log(r, XTL_ERROR, "%s", err->text);
 	return rc;

@@ -18,6 +18,7 @@ int xr_pm_read_limits(struct xr_physmap *pm)
 	struct xr_dominfo info;
 	int ret = pm->host->ops->info(pm->host, &info);
 
+	pm->stats.info_calls++;
 	if (ret < 0)
 		return xr_fail_host(pm->err, ret, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
 				    "the domain's memory limits can't be read: %s", strerror(-ret));

@@ -55,7 +55,7 @@ struct xr_physmap_stats {
 	uint64_t whole_2m, whole_1g; /* granted and not broken since */
 	uint64_t pages_4k;	     /* the populated frames outside those */
 	uint64_t released;	     /* pages */
-	uint64_t populate_calls, release_calls;
+	uint64_t populate_calls, release_calls, info_calls;
 	uint64_t short_counts; /* populates that did less than asked */
 	uint64_t populate_ns, release_ns;
 };
