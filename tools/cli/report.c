@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
 
 static double gib(uint64_t bytes)
 {
@@ -107,12 +109,27 @@ static json_t *pages_json(const struct xr_result *r)
 		"extents_2m", (json_int_t)r->extents_2m, "extents_4k", (json_int_t)r->extents_4k);
 }
 
+/* A file's name may be anything but a null byte, JSON is UTF-8. */
+static json_t *name_json(const char *name)
+{
+	json_t *j = json_string(name);
+	char *plain = j ? NULL : strdup(name);
+
+	for (char *c = plain; c && *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	if (plain)
+		j = json_string(plain);
+	free(plain);
+	return j;
+}
+
 int xr_report_json(FILE *to, const struct xr_report *rep)
 {
 	const struct xr_result *r = rep->res;
 	json_t *j = json_pack(
-		"{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b}",
-		"source", rep->source, "guest", r->pv ? "pv" : "hvm", "stream_version",
+		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b}",
+		"source", name_json(rep->source), "guest", r->pv ? "pv" : "hvm", "stream_version",
 		(json_int_t)r->stream_version, "host",
 		rep->set->host == XR_HOST_XEN ? "xen" : "model", "records", (json_int_t)r->records,
 		"bytes", (json_int_t)r->bytes, "passes", (json_int_t)r->passes, "seconds",

@@ -31,7 +31,7 @@ static const struct xr_option options[] = {
 		  "the console's event channel in the guest", .max = UINT32_MAX),
 	XR_OPTION(INT, "console-domid", 0, "N", AT(set.console_domid), "0", "the console's domain",
 		  .max = UINT32_MAX),
-	XR_OPTION(U64, "maxmem", 0, "MIB", AT(max_mib), "none", "model: limit of the domain",
+	XR_OPTION(U64, "maxmem", 0, "MIB", AT(max_mib), "16 TiB", "model: limit of the domain",
 		  .max = 1ull << 44),
 	XR_OPTION(FLAG, "without-memory", 0, NULL, AT(without_memory), NULL,
 		  "model: account frames only, for streams without contents"),
