@@ -18,8 +18,8 @@ struct bench_feed {
 
 /*
  * Open the stream in `file` (from offset 0; its descriptor's own offset is neither used nor moved)
- * as this kind of source. The writer has mapped the file before this returns, so its start-up is
- * no part of what is measured. pipe_bytes: room of the pipe, 0 for the kernel's 64 KiB. 0 or a
+ * as this kind of source. The writer runs before this returns, so its start-up is no part of what
+ * is measured. pipe_bytes: room of the pipe, 0 for the kernel's 64 KiB. 0 or a
  * negative errno, nothing is open then.
  */
 int bench_source_open(enum bench_source kind, int file, unsigned int pipe_bytes,
