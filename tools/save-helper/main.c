@@ -103,7 +103,8 @@ static void progress(const struct xr_progress *p, void *opaque)
 	char what[160];
 	int n;
 
-	if (p->seconds - run->told < (p->bytes_total ? TELL_EVERY : TELL_OF_PIPE_EVERY))
+	/* Before the first page there is no rate to judge by. */
+	if (!p->pass || p->seconds - run->told < (p->bytes_total ? TELL_EVERY : TELL_OF_PIPE_EVERY))
 		return;
 	run->told = p->seconds;
 	n = snprintf(what, sizeof(what), "pass %u, %" PRIu64 " pages, %.1f MiB/s", p->pass,

@@ -3,10 +3,14 @@
  * A preload library that counts what a restore helper asks of Xen, in a file that all its processes
  * share. It stands between libxencall, libxenforeignmemory and the C library, so stock and other
  * helpers are counted alike. XR_COUNT names the file: uint64_t[COUNTERS], zero at the start.
+ *
+ * With XR_THREAD the program has a thread of its own from the start, as a toolstack may have.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +34,7 @@ enum {
 	MAPPED, /* pages */
 	UNMAP,
 	UNMAPPED,
+	PROGRAMS, /* executed, not only forked */
 	COUNTERS
 };
 
@@ -49,6 +54,26 @@ static void add(unsigned int what, uint64_t n)
 	__atomic_fetch_add(&counter[what], n, __ATOMIC_RELAXED);
 }
 
+static void *stay(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* Only for this program, not for one that it starts. */
+static void start_thread(void)
+{
+	pthread_t thread;
+	sigset_t all, before;
+
+	unsetenv("XR_THREAD");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_create(&thread, NULL, stay, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("XR_COUNT");
@@ -63,6 +88,9 @@ __attribute__((constructor)) static void start(void)
 	if (p != MAP_FAILED)
 		counter = p;
 	close(fd);
+	add(PROGRAMS, 1);
+	if (getenv("XR_THREAD"))
+		start_thread();
 }
 
 static void count_memory_op(unsigned long cmd, const xen_memory_reservation_t *r)
