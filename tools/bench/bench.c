@@ -19,13 +19,10 @@
 #define STOCK_NAME "xr-stock-restore"
 
 /* Where the helpers lie as seen from the program: beside it, in a build tree, installed. */
-static const char *const places[] = { "",
-				      "preload/",
-				      "../preload/",
-				      "../tools/preload/",
-				      "tools/preload/",
-				      "../libexec/xenrestore/",
-				      "../lib/xenrestore/" };
+static const char *const places[] = {
+	"",	  "preload/", "../preload/", "../tools/preload/", "tools/preload/", XR_LIBEXECDIR,
+	XR_LIBDIR
+};
 
 static char *look_for(const char *given, const char *name)
 {
