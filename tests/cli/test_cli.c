@@ -157,7 +157,7 @@ Test(cli, failures_have_codes_and_one_line)
 	o = sh("$P restore --policy best $S");
 	expect_failure(&o, 2, "best");
 	o = sh("$P restore --max-order 4 $S");
-	expect_failure(&o, 2, "max_order");
+	expect_failure(&o, 2, "max-order takes 0 (4K), 9 (2M) or 18 (1G), not '4'");
 	o = sh("$P restore --host xen $S");
 	expect_failure(&o, 2, "--domid");
 	o = sh("$P restore --host xen --domid 1 $S");
@@ -352,6 +352,8 @@ Test(cli, bash_completes_from_the_table)
 	cr_expect_str_eq(offered("restore --policy =", "s").out, "speculative\n");
 	cr_expect_str_eq(offered("restore --domid", "").out, "\n");
 	cr_expect_str_eq(offered("inspect --rec", "--rec").out, "--records\n");
+	cr_expect_str_eq(offered("generate --layer", "libv").out, "libvirt\n");
+	cr_expect_str_eq(offered("bench --max-order", "1").out, "18\n");
 	cr_expect_not_null(
 		strstr(offered("inspect", XR_TEST_DATA "/read_str").out, "read_stream.py"));
 }
@@ -367,7 +369,7 @@ Test(cli, completions_name_every_option)
 		   "echo fish $c $n; done");
 
 	cr_expect_str_eq(o.out, "", "not there: %s", o.out);
-	cr_expect_gt(lines(sh("$P completions names").out), 20);
+	cr_expect_gt(lines(sh("$P completions names").out), 70);
 	o = sh("$P completions bash | bash -n");
 	cr_expect_eq(o.code, 0, "%s", o.err);
 	o = sh("for s in zsh fish; do command -v $s >/dev/null || continue; "
@@ -380,7 +382,7 @@ Test(cli, completions_name_every_option)
 Test(cli, manual_pages_have_the_options_of_the_table)
 {
 	struct outcome o = sh(
-		"for c in restore inspect generate; do $P $c --help | grep -o -e '^  .*--[a-z0-9-]*' | "
+		"for c in restore inspect generate bench; do $P $c --help | grep -o -e '^  .*--[a-z0-9-]*' | "
 		"grep -o -e '--[a-z0-9-]*' | sort -u >$D/a; test -s $D/a || echo $c has none; "
 		"grep '^\\*-' %s/xenrestore-$c.1.scd | grep -o -e '--[a-z0-9-]*' | sort -u >$D/b; "
 		"diff $D/a $D/b; done",
@@ -393,6 +395,40 @@ Test(cli, manual_pages_have_the_options_of_the_table)
 	cr_expect_eq(o.code, 0);
 	cr_expect_str_eq(o.out, "");
 	cr_expect_str_eq(o.err, "");
+}
+
+Test(cli, library_calls_have_pages)
+{
+	struct outcome o = sh(
+		"grep -o '^\txr_[a-z_]*' %s/../../engine/libxenrestore.map | while read -r f; do "
+		"grep -q \"'$f'\\|'$f[.]3'\" %s/meson.build || echo $f has no page; "
+		"grep -q \"\\*[a-z_ ]*[ *]*$f(\" %s/*.3.scd || echo $f is in no page; done",
+		MANUALS, MANUALS, MANUALS);
+
+	cr_expect_str_eq(o.out, "", "%s", o.err);
+	cr_expect_str_eq(o.err, "");
+}
+
+Test(cli, exit_codes_are_in_help_and_manual)
+{
+	struct outcome o =
+		sh("$P help | sed -n '/^Exit/,$p' | grep -o '^  [0-9]' | tr -d ' ' >$D/a; "
+		   "grep -o '^|.* [0-9]$' %s/xenrestore.1.scd | grep -o '[0-9]$' >$D/b; "
+		   "diff $D/a $D/b && wc -l <$D/a",
+		   MANUALS);
+
+	cr_expect_str_eq(o.out, "5\n", "%s", o.out);
+}
+
+Test(cli, failures_tell_what_to_do_next)
+{
+	cr_expect_not_null(strstr(sh("head -c 2000000 $S | $P restore -").err, "(copy or save"));
+	cr_expect_not_null(strstr(sh("$P restore /dev/zero").err, "('xenrestore inspect'"));
+	cr_expect_not_null(strstr(sh("$P restore --maxmem 4 $S").err, "raise its maxmem"));
+	cr_expect_not_null(
+		strstr(sh("$P restore --frobnicate").err, "('xenrestore restore --help'"));
+	cr_expect_not_null(strstr(sh("$P bench --runs 0").err, "('xenrestore bench --help'"));
+	cr_expect_not_null(strstr(sh("$P generate").err, "('xenrestore generate --help'"));
 }
 
 Test(cli, help_and_version_are_on_stdout)
