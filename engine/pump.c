@@ -14,7 +14,6 @@
 /* Items held back so that populate sees what follows: more than a 2M region in small records. */
 #define LOOKAHEAD 16u
 #define TICK_MS 50u
-#define PROGRESS_NS 100000000u
 
 struct pump {
 	struct xr_restore *r;
@@ -49,32 +48,6 @@ static struct xr_item *pop(struct pump *p)
 	return it;
 }
 
-static void report_progress(struct xr_restore *r)
-{
-	const struct xr_callbacks *cb = &r->set.callbacks;
-	const struct xr_stream_info *in = xr_stream_info(r->stream);
-	struct xr_progress pr = { 0 };
-	struct xr_copy_stats cs;
-	uint64_t now;
-
-	if (!cb->progress)
-		return;
-	now = xr_now();
-	if (now < r->next_progress)
-		return;
-	r->next_progress = now + PROGRESS_NS;
-	xr_copy_stats(r->copy, &cs);
-	pr.bytes_done = r->bytes;
-	pr.pages_done = cs.pages_written;
-	pr.pass = r->pass;
-	pr.seconds = (double)(now - r->begun) / 1e9;
-	if (r->index) {
-		pr.bytes_total = r->index->end_offset - in->start_offset - in->libxc_offset;
-		pr.pages_total = r->index->live_pages;
-	}
-	cb->progress(&pr, r->set.opaque);
-}
-
 int xr_pulse(struct xr_restore *r, struct xr_error *err)
 {
 	int rc = xr_check_cancel(r, err);
@@ -84,7 +57,7 @@ int xr_pulse(struct xr_restore *r, struct xr_error *err)
 	rc = xr_copy_check(r->copy, err);
 	if (rc)
 		return rc;
-	report_progress(r);
+	xr_progress_tell(r);
 	return 0;
 }
 
@@ -329,7 +302,7 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 	struct pump p = { .r = r };
 	int rc = 0;
 
-	r->next_progress = r->begun + PROGRESS_NS;
+	xr_progress_start(r);
 	while (!rc) {
 		struct xr_item *it;
 

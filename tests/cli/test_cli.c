@@ -209,6 +209,25 @@ Test(cli, an_ignored_signal_stays_ignored)
 	cr_expect_str_eq(o.out, DIGEST "\n");
 }
 
+/* The stream stops until a supervisor has heard of it. */
+Test(cli, a_supervisor_hears_from_start_to_end)
+{
+	struct outcome o = sh(
+		"{ head -c 1000000 $S; until grep -q '\"limited_by\":\"source\"' $D/j; do :; done; "
+		"tail -c +1000001 $S; } | $P restore -q --progress json --progress-fd 7 - 7>$D/j; "
+		"sed -n '1p;$p' $D/j");
+
+	cr_expect_eq(o.code, 0);
+	cr_expect_not_null(strstr(o.out, "{\"event\":\"start\"}\n"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "{\"event\":\"done\",\"exit_code\":0,"), "%s", o.out);
+	cr_expect_str_eq(o.err, "");
+	o = sh("head -c 2000000 $S | $P restore -q --progress json --progress-fd 1 - | tail -n 1");
+	cr_expect_not_null(strstr(o.out, "\"failed\",\"exit_code\":1,\"stage\":\"stream\""), "%s",
+			   o.out);
+	o = sh("$P restore --progress json --progress-fd 77 $S");
+	expect_failure(&o, 2, "descriptor 77");
+}
+
 #define AT ", at offset "
 
 /* In every record's header, and beside it. */

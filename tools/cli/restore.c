@@ -6,6 +6,8 @@
 #include "restore_options.h"
 #include "signals.h"
 
+#include "progress/show.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,11 +17,7 @@
 
 static void show_progress(const struct xr_progress *p, void *opaque)
 {
-	(void)opaque;
-	fprintf(stderr, "\rpass %u  %.2f GiB", p->pass, (double)p->bytes_done / (1u << 30));
-	if (p->bytes_total)
-		fprintf(stderr, " of %.2f", (double)p->bytes_total / (1u << 30));
-	fprintf(stderr, "  %.2f GiB/s ", (double)p->bytes_done / (1u << 30) / p->seconds);
+	xr_show_progress(opaque, p);
 }
 
 static int open_source(struct restore_options *o)
@@ -113,24 +111,23 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 	return XR_EXIT_OK;
 }
 
-static int restore(struct restore_options *o)
+static int restore(struct restore_options *o, struct xr_show *show)
 {
 	struct xr_restore *r = NULL;
 	struct xr_result res;
 	struct xr_error err;
-	const bool progress = !o->quiet && isatty(STDERR_FILENO);
 	int rc;
 
-	if (progress)
-		o->set.callbacks.progress = show_progress;
+	o->set.callbacks.progress = show_progress;
+	o->set.opaque = show;
 	rc = xr_open(&r, &o->set, &err);
 	if (!rc) {
 		xr_signals_cancel(r);
+		xr_show_start(show);
 		rc = xr_run(r, &res, &err);
 	}
 	xr_signals_release();
-	if (progress)
-		fputs("\r\033[K", stderr);
+	xr_show_end(show, rc ? exit_code(&err) : XR_EXIT_OK, &res, rc ? &err : NULL);
 	if (rc)
 		xr_report_error(stderr, &err);
 	rc = rc ? exit_code(&err) : report(o, &res);
@@ -138,9 +135,19 @@ static int restore(struct restore_options *o)
 	return rc;
 }
 
+static int open_show(struct xr_show *show, const struct restore_options *o)
+{
+	const int rc = xr_show_open(show, o->progress, o->progress_fd, o->quiet);
+
+	return rc ? xr_usage(&xr_command_restore, "cannot show progress on descriptor %d: %s",
+			     o->progress_fd, strerror(-rc))
+		  : 0;
+}
+
 int xr_cmd_restore(int argc, char **argv)
 {
 	struct restore_options o;
+	struct xr_show show;
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 
@@ -152,11 +159,14 @@ int xr_cmd_restore(int argc, char **argv)
 						   0);
 	o.set.logger = (struct xentoollog_logger *)log;
 	xr_signals_catch();
-	rc = open_source(&o);
+	rc = open_show(&show, &o);
+	if (!rc)
+		rc = open_source(&o);
 	if (!rc)
 		rc = make_model(&o);
 	if (!rc)
-		rc = restore(&o);
+		rc = restore(&o, &show);
+	xr_show_close(&show);
 	if (o.set.model)
 		xr_model_destroy(&o.set.model);
 	if (o.path && o.set.fd > STDIN_FILENO)

@@ -45,6 +45,11 @@ static const struct xr_option options[] = {
 	XR_OPTION(FLAG, "digest", 0, NULL, AT(digest), NULL,
 		  "model: print the SHA-256 of the restored guest"),
 	XR_OPTION(FLAG, "json", 0, NULL, AT(json), NULL, "print the summary as JSON"),
+	XR_OPTION(WORD, "progress", 0, "HOW", AT(progress), "auto",
+		  "bar, lines, json or none; auto: a bar on a terminal, else lines",
+		  .words = xr_show_words),
+	XR_OPTION(INT, "progress-fd", 0, "N", AT(progress_fd), "2", "the descriptor for it",
+		  .max = 1u << 30),
 	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "no summary, no progress"),
 	XR_OPTION(COUNT, "verbose", 'v', NULL, AT(verbose), NULL,
 		  "log to standard error; twice for more"),
@@ -88,6 +93,7 @@ int restore_options_parse(struct restore_options *o, int argc, char **argv)
 
 	memset(o, 0, sizeof(*o));
 	xr_settings_default(&o->set);
+	o->progress_fd = STDERR_FILENO;
 	o->set.host = have_xen() ? XR_HOST_XEN : XR_HOST_MODEL;
 	o->set.domid = UINT32_MAX;
 	rc = xr_options_parse(&xr_command_restore, o, argc, argv, &rest);
