@@ -5,6 +5,7 @@
  * nothing to take it lets populate work ahead.
  */
 #include "base/clock.h"
+#include "base/trace.h"
 #include "internal.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static int fill(struct pump *p, struct xr_error *err)
 {
 	struct xr_restore *r = p->r;
 	struct xr_item *it;
-	uint64_t begun;
+	uint64_t begun, span;
 	int rc;
 
 	take_ready(p);
@@ -87,7 +88,9 @@ static int fill(struct pump *p, struct xr_error *err)
 		if (rc < 0)
 			return rc;
 		begun = xr_now();
+		span = XR_SPAN_BEGIN(wait, rc);
 		it = xr_stream_next(r->stream, rc ? 0 : TICK_MS);
+		XR_SPAN_END(wait, span, rc, it != NULL);
 		r->starved += xr_now() - begun;
 		if (it)
 			push(p, it);
@@ -305,6 +308,7 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 	xr_progress_start(r);
 	while (!rc) {
 		struct xr_item *it;
+		uint64_t span;
 
 		rc = fill(&p, err);
 		if (rc)
@@ -312,7 +316,9 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 		take_ready(&p);
 		it = pop(&p);
 		account(r, it);
+		span = XR_SPAN_BEGIN(item, it->kind);
 		rc = handle(&p, it, err);
+		XR_SPAN_END(item, span, it->kind, rc);
 		xr_stream_release(r->stream, it);
 		if (!rc)
 			rc = xr_pulse(r, err);

@@ -228,6 +228,85 @@ Test(cli, a_supervisor_hears_from_start_to_end)
 	expect_failure(&o, 2, "descriptor 77");
 }
 
+#define METRIC(name) "grep -c '^xenrestore_" name "$' $D/m/r.prom; "
+
+Test(cli, metrics_are_replaced_as_a_whole)
+{
+	/* Each line a comment or a sample, no name twice, EOF last: what either parser takes. */
+	static const char check[] =
+		"grep -Evc '^# (TYPE xenrestore_[a-z_]+ gauge|HELP xenrestore_[a-z_]+ .*|EOF)$|"
+		"^xenrestore_[a-z_]+([{]([a-z]+=\"[a-zA-Z0-9]+\",?)+[}])? [0-9.e+-]+$' $D/m/r.prom; "
+		"tail -n 1 $D/m/r.prom; sed 's/ [^ ]*$//' $D/m/r.prom | grep -v '^#' | sort | uniq -d; "
+		"ls -A $D/m";
+	struct outcome o = sh("mkdir $D/m; echo old >$D/m/r.prom; exec 6<$D/m/r.prom; "
+			      "$P restore -q --metrics $D/m/r.prom $S; cat <&6; %s",
+			      check);
+
+	cr_expect_str_eq(o.out, "old\n0\n# EOF\nr.prom\n", "%s", o.err);
+	o = sh(METRIC("success 1") METRIC("exit_code 0") METRIC("pages{kind=\"populated\"} 4950")
+		       METRIC("extents{size=\"2M\"} 7"));
+	cr_expect_str_eq(o.out, "1\n1\n1\n1\n");
+	o = sh("head -c 2000000 $S | $P restore -q --metrics $D/m/r.prom - 2>$D/e; %s; " METRIC(
+		       "success 0") METRIC("exit_code 1"),
+	       check);
+	cr_expect_str_eq(o.out, "0\n# EOF\nr.prom\n1\n1\n");
+	o = sh("cd $D/m && $P restore -q --metrics own $S && ls -A");
+	cr_expect_str_eq(o.out, "own\nr.prom\n");
+	o = sh("$P restore --metrics $D/nowhere/r.prom $S");
+	expect_failure(&o, 2, "nowhere");
+	o = sh("$P restore -q --metrics $D/m/new $D/absent; ls -A $D/m");
+	cr_expect_str_eq(o.out, "own\nr.prom\n", "nothing is left behind");
+}
+
+/* Spans of the control loop and of the workers, within their rows one after or inside another. */
+Test(cli, a_trace_shows_what_happened_when)
+{
+	static const char check[] =
+		"import json, sys\n"
+		"j = json.load(open(sys.argv[1]))\n"
+		"e = [x for x in j['traceEvents'] if x['ph'] == 'X']\n"
+		"print({'copy', 'drain', 'item', 'map', 'populate', 'unmap'} <= {x['name'] for x in e})\n"
+		"print(j['otherData']['events_lost'], min(x['dur'] for x in e) >= 0)\n"
+		"print(sum(x['args']['done'] << 9 * (x['args']['extents'] == 0) for x in e"
+		" if x['name'] == 'populate') > 0)\n"
+		"print(len({x['tid'] for x in e if x['name'] == 'map'}), len({x['tid'] for x in e"
+		" if x['name'] == 'item'}))\n"
+		"bad = 0\n"
+		"for row in {x['tid'] for x in e}:\n"
+		"  stack = []\n"
+		"  for x in sorted((x for x in e if x['tid'] == row), key=lambda x: (x['ts'], -x['dur'])):\n"
+		"    while stack and stack[-1] <= x['ts'] + 0.0015: stack.pop()\n"
+		"    bad += bool(stack) and x['ts'] + x['dur'] > stack[-1] + 0.002\n"
+		"    stack.append(x['ts'] + x['dur'])\n"
+		"print(bad)\n";
+	struct outcome o;
+
+	for (int i = 0; i < 2; i++) {
+		o = sh("cat >$D/check <<'EOF'\n%s\nEOF\n"
+		       "$P restore -q --workers 2 --worker-kind %s --trace $D/t.json - <$S && "
+		       "python3 $D/check $D/t.json",
+		       check, i ? "thread" : "process");
+		cr_expect_str_eq(o.out, "True\n0 True\nTrue\n2 1\n0\n", "%s", o.err);
+	}
+	o = sh("$P restore -q --trace $D/nowhere/t $S");
+	expect_failure(&o, 2, "nowhere");
+	o = sh("$P restore -q --trace /dev/full $S");
+	expect_failure(&o, 3, "/dev/full");
+}
+
+/* The script for bpftrace names probes that are in the program, and all of them. */
+Test(cli, probes_are_those_of_the_script)
+{
+	struct outcome o =
+		sh("readelf -n $P | grep -A1 'Provider: xenrestore' | sed -n 's/.*Name: //p' | "
+		   "sort -u >$D/a; grep -o 'xenrestore:[a-z_]*$' %s/../trace/latency.bt | "
+		   "sed 's/.*://' | sort -u >$D/b; test ! -e /usr/include/sys/sdt.h || "
+		   "diff $D/a $D/b && wc -l <$D/b",
+		   MANUALS);
+
+	cr_expect_str_eq(o.out, "18\n");
+}
+
 #define AT ", at offset "
 
 /* In every record's header, and beside it. */

@@ -13,6 +13,7 @@ struct restore_options {
 	bool digest, json, quiet;
 	enum xr_show_how progress;
 	int progress_fd;
+	const char *metrics, *trace; /* NULL: none */
 	unsigned int verbose;
 };
 
