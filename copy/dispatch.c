@@ -2,6 +2,8 @@
 /* Windows and parts: who gets which frames. */
 #include "copy/dispatch.h"
 
+#include "base/trace.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -357,8 +359,8 @@ static int retire_step(struct xr_copy *c, const uint64_t *pfns, size_t n, enum x
 	return rc ? rc : wait_all_done(c, err);
 }
 
-int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
-		   bool clear, struct xr_error *err)
+static int retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		  bool clear, struct xr_error *err)
 {
 	int rc = 0;
 
@@ -376,7 +378,17 @@ int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64
 	return rc;
 }
 
-int xr_copy_drain(struct xr_copy *c, struct xr_error *err)
+int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		   bool clear, struct xr_error *err)
+{
+	const uint64_t span = XR_SPAN_BEGIN(retire, n);
+	const int rc = retire(c, where, pfns, n, clear, err);
+
+	XR_SPAN_END(retire, span, n, rc);
+	return rc;
+}
+
+static int drain(struct xr_copy *c, struct xr_error *err)
 {
 	int rc = 0;
 
@@ -386,4 +398,13 @@ int xr_copy_drain(struct xr_copy *c, struct xr_error *err)
 		rc = xr_lane_push(c, i, (struct xr_copy_item){ .op = XR_OP_DROP, .buffer = -1 },
 				  err);
 	return rc ? rc : wait_all_done(c, err);
+}
+
+int xr_copy_drain(struct xr_copy *c, struct xr_error *err)
+{
+	const uint64_t span = XR_SPAN_BEGIN(drain, c->nlanes);
+	const int rc = drain(c, err);
+
+	XR_SPAN_END(drain, span, c->nlanes, rc);
+	return rc;
 }

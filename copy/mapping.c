@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "copy/mapping.h"
 
+#include "base/trace.h"
+
 #include <errno.h>
 
 /* Threads share one address space, so this budget; a cancel waits for all of it to be unmapped. */
@@ -19,8 +21,10 @@ static int map_failed(const struct xr_copy_slot *s, size_t i, int code, struct x
 
 static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error *err)
 {
+	const uint64_t span = XR_SPAN_BEGIN(unmap, k->n);
 	int rc = m->mapper->ops->unmap(m->mapper, k->addr, k->n);
 
+	XR_SPAN_END(unmap, span, k->n, rc);
 	xr_count(&m->stats->unmap_calls, 1);
 	if (!rc)
 		return 0;
@@ -46,10 +50,13 @@ static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
 /* An address space holds a limited number of mappings: kept ones give way. */
 static void *map_window(struct xr_mappings *m, const struct xr_copy_slot *s, int *status)
 {
+	uint64_t span;
 	void *addr;
 
 	do {
+		span = XR_SPAN_BEGIN(map, s->n);
 		addr = m->mapper->ops->map(m->mapper, s->n, s->pfns, status);
+		XR_SPAN_END(map, span, s->n, addr != NULL);
 		xr_count(&m->stats->map_calls, 1);
 	} while (!addr && errno == ENOMEM && m->nkept && !unmap_oldest(m, NULL));
 	return addr;

@@ -2,6 +2,7 @@
 #include "copy/worker.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "copy/kernel.h"
 
 #include <errno.h>
@@ -68,12 +69,15 @@ static int clear_frames(struct worker *w, const struct xr_copy_slot *s)
 {
 	struct xr_kept *now = &w->map.now;
 	int rc = xr_mappings_open(&w->map, s, &w->lane->error);
+	uint64_t span;
 
 	if (rc)
 		return rc;
 	memset(now->addr, 0, now->n * XR_PAGE_SIZE);
 	xr_count(&w->lane->stats.cleared, now->n);
+	span = XR_SPAN_BEGIN(unmap, now->n);
 	rc = w->map.mapper->ops->unmap(w->map.mapper, now->addr, now->n);
+	XR_SPAN_END(unmap, span, now->n, rc);
 	xr_count(&w->lane->stats.unmap_calls, 1);
 	now->addr = NULL;
 	if (rc)
@@ -111,6 +115,15 @@ static int work_on(struct worker *w, const struct xr_copy_item *item)
 		return drop_all(w);
 	}
 	return -EINVAL;
+}
+
+static int work_traced(struct worker *w, const struct xr_copy_item *item)
+{
+	const uint64_t span = XR_SPAN_BEGIN(copy, item->op);
+	const int rc = work_on(w, item);
+
+	XR_SPAN_END(copy, span, item->op, rc);
+	return rc;
 }
 
 static void finish(struct worker *w, struct xr_copy_item *item)
@@ -160,7 +173,7 @@ static void loop(struct worker *w)
 	while (!w->leaving && next_item(w, &item)) {
 		uint64_t began = xr_now();
 
-		if (!xr_arena_failed(w->cfg->arena) && work_on(w, item))
+		if (!xr_arena_failed(w->cfg->arena) && work_traced(w, item))
 			report(w);
 		xr_count(&w->lane->stats.busy, xr_now() - began);
 		finish(w, item);
@@ -200,6 +213,7 @@ void xr_worker_run(const struct xr_crew_config *cfg, unsigned int lane)
 		.map = { .keep = cfg->keep, .stats = &cfg->arena->lane[lane].stats },
 	};
 
+	xr_trace_row = XR_TRACE_WORKER + lane;
 	if (set_up(&w))
 		report(&w);
 	__atomic_store_n(&w.lane->ready, 1, __ATOMIC_RELEASE);

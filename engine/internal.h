@@ -52,8 +52,12 @@ struct xr_restore {
 	bool ran;
 
 	bool verify;
-	uint64_t begun, next_progress; /* ns */
-	uint64_t opened;    /* ns; the stream's headers, and its index, are read; 0: not yet */
+	uint64_t begun;	 /* ns */
+	uint64_t opened; /* ns; the stream's headers, and its index, are read; 0: not yet */
+	struct {
+		uint64_t at, starved, blocked, stream_starved; /* ns; as they were then */
+		uint64_t bytes;
+	} told;
 	struct xr_where at; /* the record that is, or was last, carried out */
 	uint64_t starved;   /* ns the pump waited for items */
 	uint64_t bytes, records, pages_received;
@@ -70,6 +74,14 @@ int xr_pump(struct xr_restore *r, struct xr_error *err);
 
 /* Between two steps: the first error of a worker, -ECANCELED, or 0; and tell of the progress. */
 int xr_pulse(struct xr_restore *r, struct xr_error *err);
+
+/* Call the progress callback if it is time to; from when the first is due. */
+void xr_progress_tell(struct xr_restore *r);
+void xr_progress_start(struct xr_restore *r);
+
+/* Of so many ns the control loop waited starved for the stream and blocked for copy: which stage
+ * held the others up? */
+enum xr_stage xr_limit(uint64_t elapsed, uint64_t starved, uint64_t blocked);
 
 /* -ECANCELED with an error, or 0. */
 int xr_check_cancel(struct xr_restore *r, struct xr_error *err);

@@ -5,6 +5,7 @@
  * nothing to take it lets populate work ahead.
  */
 #include "base/clock.h"
+#include "base/trace.h"
 #include "internal.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 /* Items held back so that populate sees what follows: more than a 2M region in small records. */
 #define LOOKAHEAD 16u
 #define TICK_MS 50u
-#define PROGRESS_NS 100000000u
 
 struct pump {
 	struct xr_restore *r;
@@ -49,32 +49,6 @@ static struct xr_item *pop(struct pump *p)
 	return it;
 }
 
-static void report_progress(struct xr_restore *r)
-{
-	const struct xr_callbacks *cb = &r->set.callbacks;
-	const struct xr_stream_info *in = xr_stream_info(r->stream);
-	struct xr_progress pr = { 0 };
-	struct xr_copy_stats cs;
-	uint64_t now;
-
-	if (!cb->progress)
-		return;
-	now = xr_now();
-	if (now < r->next_progress)
-		return;
-	r->next_progress = now + PROGRESS_NS;
-	xr_copy_stats(r->copy, &cs);
-	pr.bytes_done = r->bytes;
-	pr.pages_done = cs.pages_written;
-	pr.pass = r->pass;
-	pr.seconds = (double)(now - r->begun) / 1e9;
-	if (r->index) {
-		pr.bytes_total = r->index->end_offset - in->start_offset - in->libxc_offset;
-		pr.pages_total = r->index->live_pages;
-	}
-	cb->progress(&pr, r->set.opaque);
-}
-
 int xr_pulse(struct xr_restore *r, struct xr_error *err)
 {
 	int rc = xr_check_cancel(r, err);
@@ -84,7 +58,7 @@ int xr_pulse(struct xr_restore *r, struct xr_error *err)
 	rc = xr_copy_check(r->copy, err);
 	if (rc)
 		return rc;
-	report_progress(r);
+	xr_progress_tell(r);
 	return 0;
 }
 
@@ -101,7 +75,7 @@ static int fill(struct pump *p, struct xr_error *err)
 {
 	struct xr_restore *r = p->r;
 	struct xr_item *it;
-	uint64_t begun;
+	uint64_t begun, span;
 	int rc;
 
 	take_ready(p);
@@ -114,7 +88,9 @@ static int fill(struct pump *p, struct xr_error *err)
 		if (rc < 0)
 			return rc;
 		begun = xr_now();
+		span = XR_SPAN_BEGIN(wait, rc);
 		it = xr_stream_next(r->stream, rc ? 0 : TICK_MS);
+		XR_SPAN_END(wait, span, rc, it != NULL);
 		r->starved += xr_now() - begun;
 		if (it)
 			push(p, it);
@@ -329,9 +305,10 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 	struct pump p = { .r = r };
 	int rc = 0;
 
-	r->next_progress = r->begun + PROGRESS_NS;
+	xr_progress_start(r);
 	while (!rc) {
 		struct xr_item *it;
+		uint64_t span;
 
 		rc = fill(&p, err);
 		if (rc)
@@ -339,7 +316,9 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 		take_ready(&p);
 		it = pop(&p);
 		account(r, it);
+		span = XR_SPAN_BEGIN(item, it->kind);
 		rc = handle(&p, it, err);
+		XR_SPAN_END(item, span, it->kind, rc);
 		xr_stream_release(r->stream, it);
 		if (!rc)
 			rc = xr_pulse(r, err);

@@ -6,12 +6,9 @@
 #include <sched.h>
 #include <string.h>
 
-#define STR2(x) #x
-#define STR(x) STR2(x)
-
 const char *xr_version(void)
 {
-	return STR(XR_API_MAJOR) "." STR(XR_API_MINOR) ".0";
+	return XR_VERSION;
 }
 
 void xr_settings_default(struct xr_settings *s)

@@ -110,7 +110,9 @@ struct xr_progress {
 	uint64_t pages_total; /* 0: not known */
 	unsigned pass;	      /* from 1; inferred from descending pfns */
 	double seconds;	      /* since xr_run() began */
-	uint64_t reserved[4];
+	enum xr_stage limit;  /* what the others waited for since the last call; NONE: not known */
+	uint32_t source;      /* limit is STREAM: 1 if that itself waited for bytes, else 0 */
+	uint64_t reserved[3];
 };
 
 /*

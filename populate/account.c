@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The two calls that change the guest's memory, and the books that follow what they returned. */
 #include "base/clock.h"
+#include "base/trace.h"
 #include "populate/physmap.h"
 
 #include <errno.h>
@@ -86,7 +87,7 @@ static int heed(struct xr_physmap *pm)
 int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 	      struct xr_pfnset *set, size_t *done, int *why)
 {
-	uint64_t start;
+	uint64_t start, span;
 	long ret = heed(pm);
 
 	*done = 0;
@@ -94,7 +95,9 @@ int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, s
 	if (ret)
 		return (int)ret;
 	start = xr_now();
+	span = XR_SPAN_BEGIN(populate, n);
 	ret = pm->host->ops->populate(pm->host, order, n, gfns);
+	XR_SPAN_END(populate, span, n, ret);
 	pm->stats.populate_ns += xr_now() - start;
 	pm->stats.populate_calls++;
 	*why = ret < 0 ? (int)ret : 0;
@@ -140,14 +143,16 @@ static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_
 int xr_pm_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 		  struct xr_pfnset *set)
 {
-	uint64_t start;
+	uint64_t start, span;
 	long done;
 	int ret = heed(pm);
 
 	if (ret)
 		return ret;
 	start = xr_now();
+	span = XR_SPAN_BEGIN(release, n);
 	done = pm->host->ops->release(pm->host, order, n, gfns);
+	XR_SPAN_END(release, span, n, done);
 	pm->stats.release_ns += xr_now() - start;
 	pm->stats.release_calls++;
 	if (done > (long)n)

@@ -4,5 +4,5 @@
 
 int main(int argc, char **argv)
 {
-	return xr_cmd_bench(argc, argv);
+	return xr_command_bench.run(argc, argv);
 }

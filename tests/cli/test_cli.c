@@ -157,7 +157,7 @@ Test(cli, failures_have_codes_and_one_line)
 	o = sh("$P restore --policy best $S");
 	expect_failure(&o, 2, "best");
 	o = sh("$P restore --max-order 4 $S");
-	expect_failure(&o, 2, "max_order");
+	expect_failure(&o, 2, "max-order takes 0 (4K), 9 (2M) or 18 (1G), not '4'");
 	o = sh("$P restore --host xen $S");
 	expect_failure(&o, 2, "--domid");
 	o = sh("$P restore --host xen --domid 1 $S");
@@ -207,6 +207,104 @@ Test(cli, an_ignored_signal_stays_ignored)
 
 	cr_expect_eq(o.code, 0, "%s", o.err);
 	cr_expect_str_eq(o.out, DIGEST "\n");
+}
+
+/* The stream stops until a supervisor has heard of it. */
+Test(cli, a_supervisor_hears_from_start_to_end)
+{
+	struct outcome o = sh(
+		"{ head -c 1000000 $S; until grep -q '\"limited_by\":\"source\"' $D/j; do :; done; "
+		"tail -c +1000001 $S; } | $P restore -q --progress json --progress-fd 7 - 7>$D/j; "
+		"sed -n '1p;$p' $D/j");
+
+	cr_expect_eq(o.code, 0);
+	cr_expect_not_null(strstr(o.out, "{\"event\":\"start\"}\n"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "{\"event\":\"done\",\"exit_code\":0,"), "%s", o.out);
+	cr_expect_str_eq(o.err, "");
+	o = sh("head -c 2000000 $S | $P restore -q --progress json --progress-fd 1 - | tail -n 1");
+	cr_expect_not_null(strstr(o.out, "\"failed\",\"exit_code\":1,\"stage\":\"stream\""), "%s",
+			   o.out);
+	o = sh("$P restore --progress json --progress-fd 77 $S");
+	expect_failure(&o, 2, "descriptor 77");
+}
+
+#define METRIC(name) "grep -c '^xenrestore_" name "$' $D/m/r.prom; "
+
+Test(cli, metrics_are_replaced_as_a_whole)
+{
+	/* Each line a comment or a sample, no name twice, EOF last: what either parser takes. */
+	static const char check[] =
+		"grep -Evc '^# (TYPE xenrestore_[a-z_]+ gauge|HELP xenrestore_[a-z_]+ .*|EOF)$|"
+		"^xenrestore_[a-z_]+([{]([a-z]+=\"[a-zA-Z0-9]+\",?)+[}])? [0-9.e+-]+$' $D/m/r.prom; "
+		"tail -n 1 $D/m/r.prom; sed 's/ [^ ]*$//' $D/m/r.prom | grep -v '^#' | sort | uniq -d; "
+		"ls -A $D/m";
+	struct outcome o = sh("mkdir $D/m; echo old >$D/m/r.prom; exec 6<$D/m/r.prom; "
+			      "$P restore -q --metrics $D/m/r.prom $S; cat <&6; %s",
+			      check);
+
+	cr_expect_str_eq(o.out, "old\n0\n# EOF\nr.prom\n", "%s", o.err);
+	o = sh(METRIC("success 1") METRIC("exit_code 0") METRIC("pages{kind=\"populated\"} 4950")
+		       METRIC("extents{size=\"2M\"} 7"));
+	cr_expect_str_eq(o.out, "1\n1\n1\n1\n");
+	o = sh("head -c 2000000 $S | $P restore -q --metrics $D/m/r.prom - 2>$D/e; %s; " METRIC(
+		       "success 0") METRIC("exit_code 1"),
+	       check);
+	cr_expect_str_eq(o.out, "0\n# EOF\nr.prom\n1\n1\n");
+	o = sh("cd $D/m && $P restore -q --metrics own $S && ls -A");
+	cr_expect_str_eq(o.out, "own\nr.prom\n");
+	o = sh("$P restore --metrics $D/nowhere/r.prom $S");
+	expect_failure(&o, 2, "nowhere");
+	o = sh("$P restore -q --metrics $D/m/new $D/absent; ls -A $D/m");
+	cr_expect_str_eq(o.out, "own\nr.prom\n", "nothing is left behind");
+}
+
+/* Spans of the control loop and of the workers, within their rows one after or inside another. */
+Test(cli, a_trace_shows_what_happened_when)
+{
+	static const char check[] =
+		"import json, sys\n"
+		"j = json.load(open(sys.argv[1]))\n"
+		"e = [x for x in j['traceEvents'] if x['ph'] == 'X']\n"
+		"print({'copy', 'drain', 'item', 'map', 'populate', 'unmap'} <= {x['name'] for x in e})\n"
+		"print(j['otherData']['events_lost'], min(x['dur'] for x in e) >= 0)\n"
+		"print(sum(x['args']['done'] << 9 * (x['args']['extents'] == 0) for x in e"
+		" if x['name'] == 'populate') > 0)\n"
+		"print(len({x['tid'] for x in e if x['name'] == 'map'}), len({x['tid'] for x in e"
+		" if x['name'] == 'item'}))\n"
+		"bad = 0\n"
+		"for row in {x['tid'] for x in e}:\n"
+		"  stack = []\n"
+		"  for x in sorted((x for x in e if x['tid'] == row), key=lambda x: (x['ts'], -x['dur'])):\n"
+		"    while stack and stack[-1] <= x['ts'] + 0.0015: stack.pop()\n"
+		"    bad += bool(stack) and x['ts'] + x['dur'] > stack[-1] + 0.002\n"
+		"    stack.append(x['ts'] + x['dur'])\n"
+		"print(bad)\n";
+	struct outcome o;
+
+	for (int i = 0; i < 2; i++) {
+		o = sh("cat >$D/check <<'EOF'\n%s\nEOF\n"
+		       "$P restore -q --workers 2 --worker-kind %s --trace $D/t.json - <$S && "
+		       "python3 $D/check $D/t.json",
+		       check, i ? "thread" : "process");
+		cr_expect_str_eq(o.out, "True\n0 True\nTrue\n2 1\n0\n", "%s", o.err);
+	}
+	o = sh("$P restore -q --trace $D/nowhere/t $S");
+	expect_failure(&o, 2, "nowhere");
+	o = sh("$P restore -q --trace /dev/full $S");
+	expect_failure(&o, 3, "/dev/full");
+}
+
+/* The script for bpftrace names probes that are in the program, and all of them. */
+Test(cli, probes_are_those_of_the_script)
+{
+	struct outcome o =
+		sh("readelf -n $P | grep -A1 'Provider: xenrestore' | sed -n 's/.*Name: //p' | "
+		   "sort -u >$D/a; grep -o 'xenrestore:[a-z_]*$' %s/../trace/latency.bt | "
+		   "sed 's/.*://' | sort -u >$D/b; test ! -e /usr/include/sys/sdt.h || "
+		   "diff $D/a $D/b && wc -l <$D/b",
+		   MANUALS);
+
+	cr_expect_str_eq(o.out, "18\n");
 }
 
 #define AT ", at offset "
@@ -352,6 +450,8 @@ Test(cli, bash_completes_from_the_table)
 	cr_expect_str_eq(offered("restore --policy =", "s").out, "speculative\n");
 	cr_expect_str_eq(offered("restore --domid", "").out, "\n");
 	cr_expect_str_eq(offered("inspect --rec", "--rec").out, "--records\n");
+	cr_expect_str_eq(offered("generate --layer", "libv").out, "libvirt\n");
+	cr_expect_str_eq(offered("bench --max-order", "1").out, "18\n");
 	cr_expect_not_null(
 		strstr(offered("inspect", XR_TEST_DATA "/read_str").out, "read_stream.py"));
 }
@@ -367,7 +467,7 @@ Test(cli, completions_name_every_option)
 		   "echo fish $c $n; done");
 
 	cr_expect_str_eq(o.out, "", "not there: %s", o.out);
-	cr_expect_gt(lines(sh("$P completions names").out), 20);
+	cr_expect_gt(lines(sh("$P completions names").out), 70);
 	o = sh("$P completions bash | bash -n");
 	cr_expect_eq(o.code, 0, "%s", o.err);
 	o = sh("for s in zsh fish; do command -v $s >/dev/null || continue; "
@@ -380,7 +480,7 @@ Test(cli, completions_name_every_option)
 Test(cli, manual_pages_have_the_options_of_the_table)
 {
 	struct outcome o = sh(
-		"for c in restore inspect generate; do $P $c --help | grep -o -e '^  .*--[a-z0-9-]*' | "
+		"for c in restore inspect generate bench; do $P $c --help | grep -o -e '^  .*--[a-z0-9-]*' | "
 		"grep -o -e '--[a-z0-9-]*' | sort -u >$D/a; test -s $D/a || echo $c has none; "
 		"grep '^\\*-' %s/xenrestore-$c.1.scd | grep -o -e '--[a-z0-9-]*' | sort -u >$D/b; "
 		"diff $D/a $D/b; done",
@@ -393,6 +493,40 @@ Test(cli, manual_pages_have_the_options_of_the_table)
 	cr_expect_eq(o.code, 0);
 	cr_expect_str_eq(o.out, "");
 	cr_expect_str_eq(o.err, "");
+}
+
+Test(cli, library_calls_have_pages)
+{
+	struct outcome o = sh(
+		"grep -o '^\txr_[a-z_]*' %s/../../engine/libxenrestore.map | while read -r f; do "
+		"grep -q \"'$f'\\|'$f[.]3'\" %s/meson.build || echo $f has no page; "
+		"grep -q \"\\*[a-z_ ]*[ *]*$f(\" %s/*.3.scd || echo $f is in no page; done",
+		MANUALS, MANUALS, MANUALS);
+
+	cr_expect_str_eq(o.out, "", "%s", o.err);
+	cr_expect_str_eq(o.err, "");
+}
+
+Test(cli, exit_codes_are_in_help_and_manual)
+{
+	struct outcome o =
+		sh("$P help | sed -n '/^Exit/,$p' | grep -o '^  [0-9]' | tr -d ' ' >$D/a; "
+		   "grep -o '^|.* [0-9]$' %s/xenrestore.1.scd | grep -o '[0-9]$' >$D/b; "
+		   "diff $D/a $D/b && wc -l <$D/a",
+		   MANUALS);
+
+	cr_expect_str_eq(o.out, "5\n", "%s", o.out);
+}
+
+Test(cli, failures_tell_what_to_do_next)
+{
+	cr_expect_not_null(strstr(sh("head -c 2000000 $S | $P restore -").err, "(copy or save"));
+	cr_expect_not_null(strstr(sh("$P restore /dev/zero").err, "('xenrestore inspect'"));
+	cr_expect_not_null(strstr(sh("$P restore --maxmem 4 $S").err, "raise its maxmem"));
+	cr_expect_not_null(
+		strstr(sh("$P restore --frobnicate").err, "('xenrestore restore --help'"));
+	cr_expect_not_null(strstr(sh("$P bench --runs 0").err, "('xenrestore bench --help'"));
+	cr_expect_not_null(strstr(sh("$P generate").err, "('xenrestore generate --help'"));
 }
 
 Test(cli, help_and_version_are_on_stdout)

@@ -249,10 +249,10 @@ Test(generate, the_command_writes_what_the_library_does)
 	o.passes = 2;
 	g = make(&o);
 	bytes = malloc(g.size + 1);
-	cr_assert_eq(xr_cmd_generate(9, (char **)argv), 0);
+	cr_assert_eq(xr_command_generate.run(9, (char **)argv), 0);
 	cr_assert_eq(pread(fd, bytes, g.size + 1, 0), (ssize_t)g.size);
 	cr_assert_arr_eq(bytes, g.bytes, g.size);
-	cr_assert_eq(xr_cmd_generate(3, (char **)wrong), 2);
+	cr_assert_eq(xr_command_generate.run(3, (char **)wrong), 2);
 	unlink(path);
 	close(fd);
 	free(bytes);

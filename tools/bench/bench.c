@@ -2,6 +2,7 @@
 /* `xenrestore bench`. */
 #include "bench/bench.h"
 #include "bench/child.h"
+#include "cli/command.h"
 
 #include "host/model.h"
 
@@ -12,20 +13,14 @@
 #include <unistd.h>
 
 /* As of the program's other commands: host failed, cancelled. */
-#define EXIT_HOST 3
-#define EXIT_CANCELLED 4
-
 #define PRELOAD_NAME "libxr-model-preload.so"
 #define STOCK_NAME "xr-stock-restore"
 
 /* Where the helpers lie as seen from the program: beside it, in a build tree, installed. */
-static const char *const places[] = { "",
-				      "preload/",
-				      "../preload/",
-				      "../tools/preload/",
-				      "tools/preload/",
-				      "../libexec/xenrestore/",
-				      "../lib/xenrestore/" };
+static const char *const places[] = {
+	"",	  "preload/", "../preload/", "../tools/preload/", "tools/preload/", XR_LIBEXECDIR,
+	XR_LIBDIR
+};
 
 static char *look_for(const char *given, const char *name)
 {
@@ -200,13 +195,13 @@ static int bench(struct bench *b)
 	return rc ? rc : tell(b);
 }
 
-int xr_cmd_bench(int argc, char **argv)
+int bench_run_command(int argc, char **argv)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	int rc;
 
 	if (!b)
-		return EXIT_HOST;
+		return XR_EXIT_HOST;
 	rc = bench_options_parse(&b->opt, argc, argv);
 	if (rc) {
 		free(b);
@@ -216,7 +211,7 @@ int xr_cmd_bench(int argc, char **argv)
 	rc = bench(b);
 	if (rc == -ECANCELED)
 		fprintf(stderr, "\nxenrestore bench: stopped\n");
-	rc = rc == -ECANCELED ? EXIT_CANCELLED : rc || !all_well(b) ? EXIT_HOST : 0;
+	rc = rc == -ECANCELED ? XR_EXIT_CANCELLED : rc || !all_well(b) ? XR_EXIT_HOST : XR_EXIT_OK;
 	bench_signals_release();
 	bench_output_abandon(&b->json);
 	bench_output_abandon(&b->html);

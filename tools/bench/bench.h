@@ -12,6 +12,7 @@
 #include "bench/source.h"
 #include "bench/stats.h"
 #include "bench/timeline.h"
+#include "cli/options.h"
 
 #include <jansson.h>
 
@@ -30,7 +31,7 @@ struct bench_stream {
 struct xr_model;
 
 enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_MAPPED, BENCH_LIMIT, BENCH_WHO_COUNT };
-extern const char *const bench_who_names[BENCH_WHO_COUNT];
+extern const char *const bench_who_names[BENCH_WHO_COUNT + 1]; /* NULL-terminated */
 
 enum bench_section { BENCH_MAIN, BENCH_WORKERS, BENCH_SCALE, BENCH_SECTION_COUNT };
 extern const char *const bench_section_names[BENCH_SECTION_COUNT];
@@ -157,7 +158,8 @@ void bench_report(FILE *to, const struct bench *b);
 json_t *bench_json(const struct bench *b); /* NULL: no memory */
 int bench_html(FILE *to, const json_t *j); /* 0 or a negative errno */
 
-/* The program's `bench` command. Returns the exit status. */
-int xr_cmd_bench(int argc, char **argv);
+/* The program's `bench` command. */
+int bench_run_command(int argc, char **argv);
+extern const struct xr_command xr_command_bench;
 
 #endif

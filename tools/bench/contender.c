@@ -18,7 +18,7 @@
 #define COUNTS_ALL 16u
 #define COUNTS_MAX 64u
 
-const char *const bench_who_names[BENCH_WHO_COUNT] = { "ours", "stock", "mapped", "limit" };
+const char *const bench_who_names[BENCH_WHO_COUNT + 1] = { "ours", "stock", "mapped", "limit" };
 
 bool bench_is_bound(enum bench_who who)
 {

@@ -14,7 +14,7 @@
 
 #define WRITE_BYTES (256u << 10)
 
-const char *const bench_source_names[SOURCE_COUNT] = { "file", "pipe", "unix", "tcp" };
+const char *const bench_source_names[SOURCE_COUNT + 1] = { "file", "pipe", "unix", "tcp" };
 
 struct writer {
 	int file;

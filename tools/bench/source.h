@@ -8,7 +8,7 @@
 
 enum bench_source { SOURCE_FILE, SOURCE_PIPE, SOURCE_UNIX, SOURCE_TCP, SOURCE_COUNT };
 
-extern const char *const bench_source_names[SOURCE_COUNT];
+extern const char *const bench_source_names[SOURCE_COUNT + 1]; /* NULL-terminated */
 
 /* An open source. All but SOURCE_FILE have a process that writes, as a sender does. */
 struct bench_feed {

@@ -24,20 +24,6 @@ static int version(int argc, char **argv)
 	return XR_EXIT_OK;
 }
 
-static const struct xr_command generate = {
-	.name = "generate",
-	.run = xr_cmd_generate,
-	.args = "[options] FILE|-",
-	.what = "write a synthetic stream",
-};
-
-static const struct xr_command bench = {
-	.name = "bench",
-	.run = xr_cmd_bench,
-	.args = "[options]",
-	.what = "measure restores, ours beside others",
-};
-
 static const struct xr_command version_command = {
 	.name = "version",
 	.run = version,
@@ -61,8 +47,20 @@ static const struct xr_command completions_command = {
 };
 
 static const struct xr_command *const commands[] = {
-	&xr_command_restore, &xr_command_inspect,  &generate, &bench, &version_command,
-	&help_command,	     &completions_command, NULL,
+	&xr_command_restore, &xr_command_inspect, &xr_command_generate, &xr_command_bench,
+	&version_command,    &help_command,	  &completions_command, NULL,
+};
+
+static const struct {
+	enum xr_exit code;
+	const char *what;
+} exits[] = {
+	{ XR_EXIT_OK, "done; of inspect: the stream is good" },
+	{ XR_EXIT_STREAM,
+	  "the stream is bad, is cut short, or is of a kind that is not supported" },
+	{ XR_EXIT_USAGE, "the call is wrong: an option, a file, or the domain to restore into" },
+	{ XR_EXIT_HOST, "the host failed, or the domain is too small for the guest" },
+	{ XR_EXIT_CANCELLED, "cancelled by SIGINT, SIGTERM or SIGHUP" },
 };
 
 static void usage(FILE *to)
@@ -71,8 +69,9 @@ static void usage(FILE *to)
 	for (unsigned int i = 0; commands[i] && !commands[i]->hidden; i++)
 		fprintf(to, "  %-9s %-17s %s\n", commands[i]->name, commands[i]->args,
 			commands[i]->what);
-	fprintf(to, "\nxenrestore COMMAND --help tells the options of a command.\n"
-		    "Exit codes: 0 done, 1 bad stream, 2 usage, 3 host failed, 4 cancelled.\n");
+	fprintf(to, "\nxenrestore COMMAND --help tells the options of a command.\n\nExit codes\n");
+	for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+		fprintf(to, "  %d  %s\n", exits[i].code, exits[i].what);
 }
 
 static int completions(int argc, char **argv)

@@ -2,7 +2,7 @@
 #include "cli/options.h"
 
 #include "cli/command.h"
-#include "generate/size.h"
+#include "cli/size.h"
 
 #include <getopt.h>
 #include <stdarg.h>

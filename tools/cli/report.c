@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "report.h"
 
+#include "cli/engine_options.h"
 #include "stream/decode.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -16,18 +18,6 @@ static double gib(uint64_t bytes)
 static double rate(const struct xr_result *r)
 {
 	return r->seconds > 0 ? gib(r->bytes) / r->seconds : 0;
-}
-
-static const char *kind_name(enum xr_worker_kind k)
-{
-	return k == XR_WORKER_PROCESS ? "process" : "thread";
-}
-
-static const char *policy_name(enum xr_policy p)
-{
-	static const char *const names[] = { "exact", "speculative", "4k" };
-
-	return names[p];
 }
 
 static void times(FILE *to, const char *name, const struct xr_stage_times *t)
@@ -62,8 +52,8 @@ void xr_report_text(FILE *to, const struct xr_report *rep)
 		r->populate_calls, r->release_calls, r->map_calls, r->unmap_calls, r->other_calls);
 	fprintf(to, "how       %s, policy %s, %s, %u worker %s%s\n",
 		r->indexed ? "planned from an index" : "planned as it came",
-		policy_name(rep->set->policy), r->uring ? "io_uring" : "plain reads", r->workers,
-		kind_name(r->worker_kind),
+		xr_policy_words[rep->set->policy], r->uring ? "io_uring" : "plain reads",
+		r->workers, xr_worker_kind_words[r->worker_kind],
 		r->workers == 1			      ? ""
 		: r->worker_kind == XR_WORKER_PROCESS ? "es"
 						      : "s");
@@ -130,16 +120,16 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 	json_t *j = json_pack(
 		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b}",
 		"source", name_json(rep->source), "guest", r->pv ? "pv" : "hvm", "stream_version",
-		(json_int_t)r->stream_version, "host",
-		rep->set->host == XR_HOST_XEN ? "xen" : "model", "records", (json_int_t)r->records,
-		"bytes", (json_int_t)r->bytes, "passes", (json_int_t)r->passes, "seconds",
-		r->seconds, "gib_per_second", rate(r), "pages", pages_json(r), "calls",
-		calls_json(r), "store_gfn", gfn_json(r->store_gfn), "console_gfn",
-		gfn_json(r->console_gfn), "stages", "stream", times_json(&r->stream), "populate",
-		times_json(&r->populate), "copy", times_json(&r->copy), "policy",
-		policy_name(rep->set->policy), "indexed", r->indexed, "io_uring", r->uring,
-		"workers", (json_int_t)r->workers, "worker_kind", kind_name(r->worker_kind),
-		"model_without_huge", rep->model_without_huge);
+		(json_int_t)r->stream_version, "host", xr_host_words[rep->set->host], "records",
+		(json_int_t)r->records, "bytes", (json_int_t)r->bytes, "passes",
+		(json_int_t)r->passes, "seconds", r->seconds, "gib_per_second", rate(r), "pages",
+		pages_json(r), "calls", calls_json(r), "store_gfn", gfn_json(r->store_gfn),
+		"console_gfn", gfn_json(r->console_gfn), "stages", "stream", times_json(&r->stream),
+		"populate", times_json(&r->populate), "copy", times_json(&r->copy), "policy",
+		xr_policy_words[rep->set->policy], "indexed", r->indexed, "io_uring", r->uring,
+		"workers", (json_int_t)r->workers, "worker_kind",
+		xr_worker_kind_words[r->worker_kind], "model_without_huge",
+		rep->model_without_huge);
 	int rc = -1;
 
 	if (j && (!rep->digest || !json_object_set_new(j, "sha256", json_string(rep->digest))))
@@ -149,8 +139,31 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 	return rc;
 }
 
+/* NULL where the text itself says it, or where there is nothing to be done. */
+static const char *next_step(const struct xr_error *e)
+{
+	if (e->host_failed && e->code == -ENOMEM)
+		return "free memory on this host";
+	if (e->host_failed)
+		return e->stage == XR_STAGE_SETUP ? NULL
+						  : "destroy the domain; 'xl dmesg' may tell more";
+	switch (e->code) {
+	case -EBADMSG:
+		return "'xenrestore inspect' lists all that is wrong with a stream";
+	case -ENODATA:
+		return "copy or save it anew; a sender may have died";
+	case -EOPNOTSUPP:
+		return "Xen's own helper may restore it";
+	case -ECANCELED:
+		return "destroy the domain";
+	}
+	return NULL;
+}
+
 void xr_report_error(FILE *to, const struct xr_error *e)
 {
+	const char *next = next_step(e);
+
 	fprintf(to, "xenrestore: %s: %s", xr_stage_name(e->stage), e->text);
 	if (e->offset != XR_NO_OFFSET)
 		fprintf(to, ", at offset %" PRIu64, e->offset);
@@ -160,5 +173,7 @@ void xr_report_error(FILE *to, const struct xr_error *e)
 		fprintf(to, " (%s)", xr_record_name(e->type));
 	if (e->pfn != XR_NO_PFN)
 		fprintf(to, ", pfn %#" PRIx64, e->pfn);
+	if (next)
+		fprintf(to, " (%s)", next);
 	fputc('\n', to);
 }

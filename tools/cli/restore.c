@@ -6,6 +6,10 @@
 #include "restore_options.h"
 #include "signals.h"
 
+#include "base/trace.h"
+#include "progress/metrics.h"
+#include "progress/show.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,13 +17,11 @@
 #include <unistd.h>
 #include <xentoollog.h>
 
+#define TRACE_EVENTS ((size_t)4 << 20) /* some 200 MiB, of what is used */
+
 static void show_progress(const struct xr_progress *p, void *opaque)
 {
-	(void)opaque;
-	fprintf(stderr, "\rpass %u  %.2f GiB", p->pass, (double)p->bytes_done / (1u << 30));
-	if (p->bytes_total)
-		fprintf(stderr, " of %.2f", (double)p->bytes_total / (1u << 30));
-	fprintf(stderr, "  %.2f GiB/s ", (double)p->bytes_done / (1u << 30) / p->seconds);
+	xr_show_progress(opaque, p);
 }
 
 static int open_source(struct restore_options *o)
@@ -113,34 +115,95 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 	return XR_EXIT_OK;
 }
 
-static int restore(struct restore_options *o)
+/* What watches a restore. All files are opened before it begins. */
+struct watchers {
+	struct xr_show show;
+	struct xr_metrics metrics;
+	FILE *trace;
+};
+
+static int write_metrics(struct watchers *w, const struct restore_options *o,
+			 const struct xr_result *res, int code)
+{
+	const int rc = xr_metrics_write(&w->metrics, &o->set, res, code);
+
+	if (!rc)
+		return code;
+	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", o->metrics, strerror(-rc));
+	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
+}
+
+static int write_trace(struct watchers *w, const struct restore_options *o, int code)
+{
+	const int rc = w->trace ? xr_trace_end(w->trace) : 0;
+
+	if (!rc)
+		return code;
+	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", o->trace, strerror(-rc));
+	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
+}
+
+static int restore(struct restore_options *o, struct watchers *w)
 {
 	struct xr_restore *r = NULL;
 	struct xr_result res;
 	struct xr_error err;
-	const bool progress = !o->quiet && isatty(STDERR_FILENO);
+	bool ran;
 	int rc;
 
-	if (progress)
-		o->set.callbacks.progress = show_progress;
+	o->set.callbacks.progress = show_progress;
+	o->set.opaque = &w->show;
 	rc = xr_open(&r, &o->set, &err);
-	if (!rc) {
+	ran = !rc;
+	if (ran) {
 		xr_signals_cancel(r);
+		xr_show_start(&w->show);
 		rc = xr_run(r, &res, &err);
 	}
 	xr_signals_release();
-	if (progress)
-		fputs("\r\033[K", stderr);
+	xr_show_end(&w->show, rc ? exit_code(&err) : XR_EXIT_OK, &res, rc ? &err : NULL);
 	if (rc)
 		xr_report_error(stderr, &err);
 	rc = rc ? exit_code(&err) : report(o, &res);
+	rc = write_trace(w, o, rc);
+	rc = write_metrics(w, o, ran ? &res : NULL, rc);
 	xr_close(&r);
 	return rc;
+}
+
+static int open_watchers(struct watchers *w, const struct restore_options *o)
+{
+	int rc = xr_show_open(&w->show, o->progress, o->progress_fd, o->quiet);
+
+	if (rc)
+		return xr_usage(&xr_command_restore, "cannot show progress on descriptor %d: %s",
+				o->progress_fd, strerror(-rc));
+	rc = xr_metrics_open(&w->metrics, o->metrics);
+	if (rc)
+		return xr_usage(&xr_command_restore, "cannot write %s: %s", o->metrics,
+				strerror(-rc));
+	if (!o->trace)
+		return 0;
+	w->trace = fopen(o->trace, "we");
+	rc = w->trace ? xr_trace_begin(TRACE_EVENTS) : -errno;
+	if (rc)
+		return xr_usage(&xr_command_restore, "cannot trace into %s: %s", o->trace,
+				strerror(-rc));
+	return 0;
+}
+
+static void close_watchers(struct watchers *w)
+{
+	xr_show_close(&w->show);
+	xr_metrics_close(&w->metrics);
+	if (w->trace)
+		fclose(w->trace);
 }
 
 int xr_cmd_restore(int argc, char **argv)
 {
 	struct restore_options o;
+	struct watchers w = { .show.fd = -1, .show.notify.fd = -1, .metrics = { -1, -1, "", "" } };
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 
@@ -152,11 +215,14 @@ int xr_cmd_restore(int argc, char **argv)
 						   0);
 	o.set.logger = (struct xentoollog_logger *)log;
 	xr_signals_catch();
-	rc = open_source(&o);
+	rc = open_watchers(&w, &o);
+	if (!rc)
+		rc = open_source(&o);
 	if (!rc)
 		rc = make_model(&o);
 	if (!rc)
-		rc = restore(&o);
+		rc = restore(&o, &w);
+	close_watchers(&w);
 	if (o.set.model)
 		xr_model_destroy(&o.set.model);
 	if (o.path && o.set.fd > STDIN_FILENO)

@@ -3,24 +3,21 @@
 #include "restore_options.h"
 
 #include "command.h"
+#include "engine_options.h"
 
 #include <string.h>
 #include <unistd.h>
-
-static const char *const hosts[] = { "xen", "model", NULL };
-static const char *const policies[] = { "exact", "speculative", "4k", NULL };
-static const char *const kinds[] = { "auto", "process", "thread", NULL };
-static const char *const ios[] = { "auto", "uring", "plain", NULL };
 
 #define AT(field) offsetof(struct restore_options, field)
 static const struct xr_option options[] = {
 	XR_HEADING("The stream"),
 	XR_OPTION(INT, "fd", 0, "N", AT(set.fd), NULL,
 		  "read from an inherited descriptor instead of FILE", .max = 1u << 30),
-	XR_OPTION(WORD, "io", 0, "I", AT(set.io), "auto", "auto, uring or plain", .words = ios),
+	XR_OPTION(WORD, "io", 0, "I", AT(set.io), "auto", "auto, uring or plain",
+		  .words = xr_io_words),
 	XR_HEADING("The domain"),
 	XR_OPTION(WORD, "host", 0, "H", AT(set.host), "xen where there is one, else model",
-		  "restore into Xen or into a model of it: xen, model", .words = hosts),
+		  "restore into Xen or into a model of it: xen, model", .words = xr_host_words),
 	XR_OPTION(INT, "domid", 0, "N", AT(set.domid), NULL,
 		  "xen: the domain, created, paused and empty", .max = UINT32_MAX),
 	XR_OPTION(INT, "store-evtchn", 0, "N", AT(set.store_port), "0",
@@ -36,20 +33,27 @@ static const struct xr_option options[] = {
 	XR_OPTION(FLAG, "without-memory", 0, NULL, AT(without_memory), NULL,
 		  "model: account frames only, for streams without contents"),
 	XR_HEADING("How"),
-	XR_OPTION(WORD, "policy", 0, "P", AT(set.policy), "exact",
-		  "when a page is large: exact, speculative or 4k", .words = policies),
-	XR_OPTION(INT, "max-order", 0, "N", AT(set.max_order), "9",
-		  "largest extent: 0 (4K), 9 (2M) or 18 (1G)", .max = 18),
+	XR_POLICY_OPTION(AT(set.policy), "when a page is large: exact, speculative or 4k"),
+	XR_MAX_ORDER_OPTION(AT(set.max_order), "largest extent: 0 (4K), 9 (2M) or 18 (1G)"),
 	XR_OPTION(INT, "ahead", 0, "MIB", AT(set.ahead_mib), "64",
 		  "how far to allocate ahead of a pipe", .max = 1u << 20),
 	XR_OPTION(INT, "workers", 0, "N", AT(set.workers), "one per core and 64 MiB, at most 8",
 		  "copy workers", .max = 64),
 	XR_OPTION(WORD, "worker-kind", 0, "K", AT(set.worker_kind), "auto",
-		  "auto, process or thread", .words = kinds),
+		  "auto, process or thread", .words = xr_worker_kind_words),
 	XR_HEADING("What is told"),
 	XR_OPTION(FLAG, "digest", 0, NULL, AT(digest), NULL,
 		  "model: print the SHA-256 of the restored guest"),
 	XR_OPTION(FLAG, "json", 0, NULL, AT(json), NULL, "print the summary as JSON"),
+	XR_OPTION(WORD, "progress", 0, "HOW", AT(progress), "auto",
+		  "bar, lines, json or none; auto: a bar on a terminal, else lines",
+		  .words = xr_show_words),
+	XR_OPTION(INT, "progress-fd", 0, "N", AT(progress_fd), "2", "the descriptor for it",
+		  .max = 1u << 30),
+	XR_OPTION(FILE, "metrics", 0, "FILE", AT(metrics), NULL,
+		  "write figures as OpenMetrics, at the end and at once"),
+	XR_OPTION(FILE, "trace", 0, "FILE", AT(trace), NULL,
+		  "write what happened when, in Chrome's trace format"),
 	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "no summary, no progress"),
 	XR_OPTION(COUNT, "verbose", 'v', NULL, AT(verbose), NULL,
 		  "log to standard error; twice for more"),
@@ -93,6 +97,7 @@ int restore_options_parse(struct restore_options *o, int argc, char **argv)
 
 	memset(o, 0, sizeof(*o));
 	xr_settings_default(&o->set);
+	o->progress_fd = STDERR_FILENO;
 	o->set.host = have_xen() ? XR_HOST_XEN : XR_HOST_MODEL;
 	o->set.domid = UINT32_MAX;
 	rc = xr_options_parse(&xr_command_restore, o, argc, argv, &rest);

@@ -2,6 +2,7 @@
 #ifndef XR_RESTORE_OPTIONS_H
 #define XR_RESTORE_OPTIONS_H
 
+#include "progress/show.h"
 #include "xenrestore.h"
 
 struct restore_options {
@@ -10,6 +11,9 @@ struct restore_options {
 	uint64_t max_mib;    /* model: limit of the domain; 0: none */
 	bool without_memory; /* model: account frames, hold no contents */
 	bool digest, json, quiet;
+	enum xr_show_how progress;
+	int progress_fd;
+	const char *metrics, *trace; /* NULL: none */
 	unsigned int verbose;
 };
 

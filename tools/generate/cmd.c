@@ -1,122 +1,74 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The `generate` command: options to struct xr_gen_options, the summary as one line of JSON. */
+#include "cli/command.h"
 #include "generate/options.h"
-#include "generate/size.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage_head[] =
-	"Usage: xenrestore generate [OPTION]... FILE\n"
-	"Write a synthetic migration stream of an HVM guest to FILE, or - for standard output.\n"
-	"The same options give the same stream.\n\n";
-
-static const char usage_tail[] =
-	"      --types-only       no contents: the pages are only allocated\n"
-	"      --compact          special pages directly above memory, not just below 4G\n"
-	"  -l, --layer LAYER      what stands in front: libxc (nothing), libxl, xl, libvirt (libxc)\n"
-	"      --trailing SIZE    bytes behind the end (0)\n"
-	"  -q, --quiet            don't print the summary\n"
-	"  -h, --help             print this\n"
-	"\n"
-	"The summary is one line of JSON on standard output (standard error with FILE -).\n";
-
-enum { OPT_TYPES = 256, OPT_COMPACT, OPT_TRAILING };
-
-static const struct option long_options[] = {
-	XR_GEN_OPTIONS(XR_GEN_LONG){ "types-only", no_argument, NULL, OPT_TYPES },
-	{ "compact", no_argument, NULL, OPT_COMPACT },
-	{ "layer", required_argument, NULL, 'l' },
-	{ "trailing", required_argument, NULL, OPT_TRAILING },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-struct command {
+struct generate_options {
 	struct xr_gen_options o;
 	const char *file;
-	bool quiet, help;
+	bool quiet;
 };
 
-static bool parse_size(const char *text, uint64_t *out)
-{
-	const char *end;
+static int run(int argc, char **argv);
 
-	return xr_take_size(text, &end, out) && !*end;
-}
+static const char *const layers[] = {
+	[XR_EMIT_BARE] = "libxc",
+	[XR_EMIT_LIBXL] = "libxl",
+	[XR_EMIT_XL] = "xl",
+	[XR_EMIT_LIBVIRT] = "libvirt",
+	NULL,
+};
 
-static bool parse_layer(const char *text, enum xr_emit_layer *out)
-{
-	static const char *const names[] = {
-		[XR_EMIT_BARE] = "libxc",
-		[XR_EMIT_LIBXL] = "libxl",
-		[XR_EMIT_XL] = "xl",
-		[XR_EMIT_LIBVIRT] = "libvirt",
-	};
+#define AT(field) offsetof(struct generate_options, field)
+static const struct xr_option options[] = {
+	XR_HEADING("The guest"),
+	XR_GEN_ROWS(AT(o), "256M", "0"),
+	XR_OPTION(FLAG, "types-only", 0, NULL, AT(o.types_only), NULL,
+		  "no contents: the pages are only allocated"),
+	XR_OPTION(FLAG, "compact", 0, NULL, AT(o.compact), NULL,
+		  "special pages directly above memory, not just below 4G"),
+	XR_HEADING("What stands around it"),
+	XR_OPTION(WORD, "layer", 'l', "LAYER", AT(o.layer), "libxc",
+		  "in front: libxc (nothing), libxl, xl or libvirt", .words = layers),
+	XR_OPTION(U64, "trailing", 0, "SIZE", AT(o.trailing), "0", "bytes behind the end",
+		  .max = UINT64_MAX),
+	XR_HEADING("What is told"),
+	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "don't print the summary"),
+	XR_OPTIONS_END,
+};
 
-	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(text, names[i])) {
-			*out = (enum xr_emit_layer)i;
-			return true;
-		}
-	}
-	return false;
-}
+const struct xr_command xr_command_generate = {
+	.name = "generate",
+	.run = run,
+	.args = "FILE|-",
+	.what = "write a synthetic stream",
+	.about =
+		"Write a synthetic migration stream of an HVM guest to FILE, or - for standard output. The\n"
+		"same options give the same stream. The summary is one line of JSON on standard output\n"
+		"(standard error with FILE -).",
+	.options = options,
+	.operands = "file",
+};
 
-static bool take_option(struct command *c, int option, const char *arg)
-{
-	struct xr_gen_options *o = &c->o;
-
-	switch (option) {
-	case OPT_TYPES:
-		return o->types_only = true;
-	case OPT_COMPACT:
-		return o->compact = true;
-	case 'l':
-		return parse_layer(arg, &o->layer);
-	case OPT_TRAILING:
-		return parse_size(arg, &o->trailing);
-	case 'q':
-		return c->quiet = true;
-	case 'h':
-		return c->help = true;
-	default:
-		return xr_gen_option(o, option, arg) > 0;
-	}
-}
-
-static int parse(struct command *c, int argc, char **argv)
+static int parse(struct generate_options *c, int argc, char **argv)
 {
 	const char *wrong;
-	int option;
+	int rest, rc;
 
 	xr_gen_options_default(&c->o);
-	optind = 1;
-	while ((option = getopt_long(argc, argv, XR_GEN_LETTERS "l:qh", long_options, NULL)) !=
-	       -1) {
-		if (take_option(c, option, optarg))
-			continue;
-		if (option != '?')
-			fprintf(stderr, "generate: '%s' is not a valid value here\n", optarg);
-		return -EINVAL;
-	}
-	if (c->help)
-		return 0;
-	if (optind + 1 != argc) {
-		fprintf(stderr, "generate: name one FILE to write, or -\n");
-		return -EINVAL;
-	}
-	c->file = argv[optind];
-	wrong = xr_gen_check(&c->o);
+	rc = xr_options_parse(&xr_command_generate, c, argc, argv, &rest);
+	if (rc)
+		return rc;
+	wrong = rest + 1 == argc ? xr_gen_check(&c->o) : "name one FILE to write, or -";
 	if (wrong)
-		fprintf(stderr, "generate: %s\n", wrong);
-	return wrong ? -EINVAL : 0;
+		return xr_usage(&xr_command_generate, "%s", wrong) + 1;
+	c->file = argv[rest];
+	return 0;
 }
 
 static void print_summary(FILE *to, const struct xr_gen_summary *s)
@@ -146,7 +98,7 @@ static void print_summary(FILE *to, const struct xr_gen_summary *s)
 	fprintf(to, "}\n");
 }
 
-static int write_stream(const struct command *c, struct xr_gen_summary *sum)
+static int write_stream(const struct generate_options *c, struct xr_gen_summary *sum)
 {
 	bool is_stdout = !strcmp(c->file, "-");
 	int fd, rc;
@@ -161,36 +113,21 @@ static int write_stream(const struct command *c, struct xr_gen_summary *sum)
 	return rc;
 }
 
-static void help(void)
+static int run(int argc, char **argv)
 {
-	struct xr_gen_options o;
-
-	xr_gen_options_default(&o);
-	fputs(usage_head, stdout);
-	xr_gen_options_help(stdout, &o);
-	fputs(usage_tail, stdout);
-}
-
-int xr_cmd_generate(int argc, char **argv)
-{
-	struct command c = { 0 };
+	struct generate_options c = { 0 };
 	struct xr_gen_summary sum = { 0 };
-	int rc;
+	int rc = parse(&c, argc, argv);
 
-	if (parse(&c, argc, argv)) {
-		fprintf(stderr, "Try 'xenrestore generate --help'.\n");
-		return 2;
-	}
-	if (c.help) {
-		help();
-		return 0;
-	}
+	if (rc)
+		return rc - 1;
 	rc = write_stream(&c, &sum);
 	if (rc) {
-		fprintf(stderr, "generate: can't write %s: %s\n", c.file, strerror(-rc));
-		return 1;
+		fprintf(stderr, "xenrestore generate: cannot write %s: %s\n", c.file,
+			strerror(-rc));
+		return XR_EXIT_HOST;
 	}
 	if (!c.quiet)
 		print_summary(strcmp(c.file, "-") ? stdout : stderr, &sum);
-	return 0;
+	return XR_EXIT_OK;
 }

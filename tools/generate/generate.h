@@ -13,6 +13,7 @@
 #ifndef XR_GENERATE_H
 #define XR_GENERATE_H
 
+#include "cli/options.h"
 #include "generate/emit.h"
 
 #define XR_GEN_BATCH_MAX                                                                           \
@@ -70,7 +71,7 @@ uint64_t xr_gen_pfns(const struct xr_gen_options *o);
  */
 bool xr_gen_expect_page(const struct xr_gen_options *o, uint64_t pfn, void *page);
 
-/* The program's `generate` command. Returns the exit status. */
-int xr_cmd_generate(int argc, char **argv);
+/* The program's `generate` command. */
+extern const struct xr_command xr_command_generate;
 
 #endif

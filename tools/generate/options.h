@@ -1,44 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The generator's options as a command line has them: one table for all commands that take them. */
+/* The generator's options as a command line has them: rows for all commands that take them. */
 #ifndef XR_GENERATE_OPTIONS_H
 #define XR_GENERATE_OPTIONS_H
 
+#include "cli/options.h"
 #include "generate/generate.h"
 
-#include <stdio.h>
-
-/* Name in code, option, its letter or 0, field of struct xr_gen_options, argument, meaning. */
-#define XR_GEN_OPTIONS(X)                                                                          \
-	X(SIZE, "size", 's', size_bytes, "SIZE", "guest memory, e.g. 512M or 2G")                  \
-	X(SEED, "seed", 'S', seed, "N", "another guest for every number")                          \
-	X(HOLES, "holes", 0, holes_permille, "N", "permille of the memory that is not there")      \
-	X(HOLE_RUN, "hole-run", 0, hole_run, "N", "holes come in stretches of N pages")            \
-	X(ZERO, "zero", 0, zero_permille, "N", "permille of the pages that are all zero")          \
-	X(PASSES, "passes", 'p', passes, "N", "1: saved; more: migrated live")                     \
-	X(DIRTY, "dirty", 0, dirty_permille, "N", "permille sent again by each later pass")        \
-	X(OUT, "balloon-out", 0, balloon_out_permille, "N",                                        \
-	  "permille taken away by each later pass")                                                \
-	X(IN, "balloon-in", 0, balloon_in_permille, "N",                                           \
-	  "permille of the missing pages given by each later pass")                                \
-	X(BATCH, "batch", 'b', batch, "N", "pages to a record")                                    \
-	X(VERSION, "stream-version", 0, version, "N", "2 or 3")
-
-#define XR_GEN_ENUM(id, ...) XR_GEN_OPT_##id,
-enum { XR_GEN_OPT_FIRST = 0x4000, XR_GEN_OPTIONS(XR_GEN_ENUM) };
-
-/* For getopt_long(): what it returns is the letter where there is one. */
-#define XR_GEN_OPT(id, letter) ((letter) ? (letter) : XR_GEN_OPT_##id)
-#define XR_GEN_LONG(id, name, letter, ...)                                                         \
-	{ name, required_argument, NULL, XR_GEN_OPT(id, letter) },
-#define XR_GEN_LETTERS "s:S:p:b:"
+#define XR_GEN_ROW(kind, name, letter, arg, base, field, standard, help, ...)                      \
+	XR_OPTION(kind, name, letter, arg, (base) + offsetof(struct xr_gen_options, field),        \
+		  standard, help, ##__VA_ARGS__)
+#define XR_GEN_PERMILLE(name, base, field, standard, help)                                         \
+	XR_GEN_ROW(INT, name, 0, "N", base, field, standard, help, .max = 1000)
 
 /*
- * What getopt_long() returned, and its argument. 1: the option is set; 0: it is none of these;
- * -EINVAL: the argument is not a number or does not fit. Limits are xr_gen_check()'s.
+ * Rows for a struct xr_gen_options that lies base bytes into the command's. Two defaults differ
+ * between commands; the others are those of xr_gen_options_default().
  */
-int xr_gen_option(struct xr_gen_options *o, int opt, const char *arg);
-
-/* A line of help for each, with what it is now as its default. */
-void xr_gen_options_help(FILE *to, const struct xr_gen_options *o);
+#define XR_GEN_ROWS(base, size, seed_)                                                             \
+	XR_GEN_ROW(U64, "size", 's', "SIZE", base, size_bytes, size,                               \
+		   "guest memory, e.g. 512M or 2G", .max = 64ull << 40),                           \
+		XR_GEN_ROW(U64, "seed", 'S', "N", base, seed, seed_,                               \
+			   "another guest for every number", .max = UINT64_MAX),                   \
+		XR_GEN_PERMILLE("holes", base, holes_permille, "0",                                \
+				"permille of the memory that is not there"),                       \
+		XR_GEN_ROW(INT, "hole-run", 0, "N", base, hole_run, "1",                           \
+			   "holes come in stretches of N pages", .min = 1, .max = UINT32_MAX),     \
+		XR_GEN_PERMILLE("zero", base, zero_permille, "0",                                  \
+				"permille of the pages that are all zero"),                        \
+		XR_GEN_ROW(INT, "passes", 'p', "N", base, passes, "1",                             \
+			   "1: saved; more: migrated live", .min = 1, .max = 1000),                \
+		XR_GEN_PERMILLE("dirty", base, dirty_permille, "20",                               \
+				"permille sent again by each later pass"),                         \
+		XR_GEN_PERMILLE("balloon-out", base, balloon_out_permille, "0",                    \
+				"permille taken away by each later pass"),                         \
+		XR_GEN_PERMILLE("balloon-in", base, balloon_in_permille, "0",                      \
+				"permille of the missing pages given by each later pass"),         \
+		XR_GEN_ROW(INT, "batch", 'b', "N", base, batch, "1024", "pages to a record",       \
+			   .min = 1, .max = XR_GEN_BATCH_MAX),                                     \
+		XR_GEN_ROW(INT, "stream-version", 0, "N", base, version, "3", "2 or 3", .min = 2,  \
+			   .max = 3)
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `xenrestore inspect`. */
 #include "cli/command.h"
+#include "cli/engine_options.h"
 #include "inspect/inspect.h"
 
 #include <errno.h>
@@ -19,8 +20,6 @@ struct inspect_options {
 
 static int run(int argc, char **argv);
 
-static const char *const policies[] = { "exact", "speculative", "4k", NULL };
-
 #define AT(field) offsetof(struct inspect_options, field)
 static const struct xr_option options[] = {
 	XR_OPTION(FLAG, "records", 'r', NULL, AT(records), NULL, "list every record"),
@@ -29,10 +28,9 @@ static const struct xr_option options[] = {
 	XR_OPTION(FILE, "map", 'm', "FILE", AT(map), NULL,
 		  "draw the guest's memory (- is standard output), as SVG"),
 	XR_OPTION(FLAG, "json", 0, NULL, AT(json), NULL, "print the findings as JSON"),
-	XR_OPTION(WORD, "policy", 0, "P", AT(policy), "exact",
-		  "plan for this policy: exact, speculative or 4k", .words = policies),
-	XR_OPTION(INT, "max-order", 0, "N", AT(max_order), "9",
-		  "plan with this largest extent: 0 (4K), 9 (2M) or 18 (1G)", .max = 18),
+	XR_POLICY_OPTION(AT(policy), "plan for this policy: exact, speculative or 4k"),
+	XR_MAX_ORDER_OPTION(AT(max_order),
+			    "plan with this largest extent: 0 (4K), 9 (2M) or 18 (1G)"),
 	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "print nothing: the exit code tells"),
 	XR_OPTIONS_END,
 };
@@ -76,8 +74,6 @@ static int check(const struct inspect_options *o, int argc, int rest)
 {
 	if (rest + 1 != argc)
 		return xr_usage(&xr_command_inspect, "name one stream: FILE or -");
-	if (o->max_order != 0 && o->max_order != 9 && o->max_order != 18)
-		return xr_usage(&xr_command_inspect, "--max-order takes 0, 9 or 18");
 	if (o->map && !strcmp(o->map, "-") && (o->json || o->records))
 		return xr_usage(
 			&xr_command_inspect,

@@ -4,6 +4,7 @@
  * HVM and PVH streams go through libxenrestore; everything else goes to the stock helper by exec,
  * before a byte of the stream is read.
  */
+#include "progress/meter.h"
 #include "protocol.h"
 #include "stock.h"
 #include "watch.h"
@@ -33,6 +34,7 @@ struct job {
 
 struct running {
 	struct xr_channel channel;
+	struct xr_meter meter;
 	double told; /* seconds after the start, of the last progress */
 };
 
@@ -99,24 +101,20 @@ static int static_data_done(unsigned int missing, void *opaque)
 static void progress(const struct xr_progress *p, void *opaque)
 {
 	struct running *run = opaque;
-	const double rate = p->seconds > 0 ? (double)p->bytes_done / p->seconds : 0;
 	char what[160];
-	int n;
 
+	xr_meter_update(&run->meter, p);
 	/* Before the first page there is no rate to judge by. */
-	if (!p->pass || p->seconds - run->told < (p->bytes_total ? TELL_EVERY : TELL_OF_PIPE_EVERY))
+	if (!p->pass ||
+	    p->seconds - run->told < (run->meter.total ? TELL_EVERY : TELL_OF_PIPE_EVERY))
 		return;
 	run->told = p->seconds;
-	n = snprintf(what, sizeof(what), "pass %u, %" PRIu64 " pages, %.1f MiB/s", p->pass,
-		     p->pages_done, rate / (1u << 20));
-	if (!p->bytes_total) {
+	xr_meter_words(&run->meter, what, sizeof(what));
+	if (run->meter.total)
+		xr_channel_progress(&run->channel, what, run->meter.done >> 12,
+				    run->meter.total >> 12);
+	else
 		xtl_log(&run->channel.logger, XTL_DETAIL, -1, "xenrestore", "%s", what);
-		return;
-	}
-	if (rate > 0 && n > 0 && (size_t)n < sizeof(what))
-		snprintf(what + n, sizeof(what) - (size_t)n, ", %.0f s to go",
-			 (double)(p->bytes_total - p->bytes_done) / rate);
-	xr_channel_progress(&run->channel, what, p->bytes_done >> 12, p->bytes_total >> 12);
 }
 
 /* Whoever closed stderr would else find the next file that is opened, Xen's say, printed to. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Numbers as options take them. */
-#ifndef XR_GENERATE_SIZE_H
-#define XR_GENERATE_SIZE_H
+#ifndef XR_SIZE_H
+#define XR_SIZE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "generate/size.h"
+#include "cli/size.h"
 
 #include <errno.h>
 #include <stdlib.h>
