@@ -147,6 +147,7 @@ const struct xr_filter_rule xr_filter_rules[] = {
 	IF(ALL, open, NONE_OF(1, O_ACCMODE | MAKES)),
 	ANY(ALL, readlink),
 	ANY(ALL, readlinkat),
+	ANY(ALL, getdents),
 	ANY(ALL, getdents64),
 	ANY(ALL, sigaltstack),
 	ANY(ALL, clone),
