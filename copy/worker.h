@@ -17,10 +17,10 @@ struct xr_crew_config {
 };
 
 /*
- * Open a mapper, put on the filter, if there is one (a process's), then work off the lane's items until the arena says stop, or until it is time for
- * a successor (AT_EXIT only): then the lane is left between two items. After an error, of whomever,
- * items are finished without doing them. Unmaps everything before it returns, unless the strategy
- * is AT_EXIT: then the process must end.
+ * Open a mapper, put on the filter, if there is one (a process's), then work off the lane's items
+ * until the arena says stop, or until it is time for a successor (AT_EXIT only): then the lane is
+ * left between two items. After an error, of whomever, items are finished without doing them.
+ * Unmaps everything before it returns, unless the strategy is AT_EXIT: then the process must end.
  */
 void xr_worker_run(const struct xr_crew_config *cfg, unsigned int lane,
 		   const struct xr_filter *filter);
