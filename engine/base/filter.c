@@ -15,7 +15,7 @@
 
 static int add_rule(scmp_filter_ctx ctx, const struct xr_filter_rule *r)
 {
-	const struct scmp_arg_cmp self = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
+	const struct scmp_arg_cmp self = { .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid() };
 	const uint32_t action = r->error ? SCMP_ACT_ERRNO((uint32_t)r->error) : SCMP_ACT_ALLOW;
 
 	return r->self ? seccomp_rule_add_array(ctx, action, r->call, 1, &self)

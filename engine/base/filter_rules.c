@@ -40,9 +40,17 @@
 	{                                                                                          \
 		.call = SCMP_SYS(call_), .roles = (roles_), .nargs = 2, .arg = { __VA_ARGS__ }     \
 	}
-#define IS(n, value) SCMP_CMP(n, SCMP_CMP_EQ, (scmp_datum_t)(value))
+#define COMPARED(n, how, value)                                                                    \
+	{                                                                                          \
+		.arg = (n), .op = (how), .datum_a = (scmp_datum_t)(value)                          \
+	}
+#define IS(n, value) COMPARED(n, SCMP_CMP_EQ, value)
+#define BELOW(n, value) COMPARED(n, SCMP_CMP_LT, value)
 #define BITS(n, mask, value)                                                                       \
-	SCMP_CMP(n, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value))
+	{                                                                                          \
+		.arg = (n), .op = SCMP_CMP_MASKED_EQ, .datum_a = (scmp_datum_t)(mask),             \
+		.datum_b = (scmp_datum_t)(value)                                                   \
+	}
 #define NONE_OF(n, mask) BITS(n, mask, 0)
 
 #define MAKES (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
@@ -88,7 +96,7 @@ const struct xr_filter_rule xr_filter_rules[] = {
 	ANY(ALL, munmap),
 	ANY(ALL, mremap),
 	ANY(ALL, brk),
-	IF(ALL, madvise, SCMP_CMP(2, SCMP_CMP_LT, MADV_HWPOISON)),
+	IF(ALL, madvise, BELOW(2, MADV_HWPOISON)),
 
 	/* threads, waiting, time */
 	ANY(ALL, futex),

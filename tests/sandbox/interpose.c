@@ -4,6 +4,7 @@
  * when it sets a parameter of the guest, in a worker when it maps memory. A line for each process
  * goes to standard error: "probed engine: N got through:" and which.
  */
+#include "lib/sanitizer.h"
 #include "probe.h"
 
 #include <dlfcn.h>
@@ -43,7 +44,7 @@ EXPORT int xc_hvm_param_set(xc_interface *xch, uint32_t dom, uint32_t param, uin
 EXPORT void *xenforeignmemory_map(xenforeignmemory_handle *h, uint32_t dom, int prot, size_t n,
 				  const xen_pfn_t gfns[], int err[])
 {
-	probe_once(IN_WORKER, "worker");
+	probe_once(NO_PROCESSES ? IN_ENGINE : IN_WORKER, "worker");
 	return NEXT(xenforeignmemory_map)(h, dom, prot, n, gfns, err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Restores inside the sandbox: all kinds work, on the model host, and nothing gets through. */
 #include "copy/copy.h"
+#include "engine/crew.h"
 #include "engine/rig.h"
 #include "lib/isolate.h"
 #include "lib/restore.h"
@@ -26,6 +27,7 @@ struct way {
 	enum xr_worker_kind kind;
 	enum xr_io io;
 	bool threads; /* the caller has some: workers are spawned, not forked */
+	bool sandbox;
 	char told[2048];
 	unsigned int through;
 };
@@ -201,6 +203,90 @@ Test(inside, a_worker_of_the_model_is_confined)
 	cr_assert_neq((void *)seen, MAP_FAILED);
 	cr_expect(isolated(worker_probes, NULL, why), "%s", why);
 	munmap(seen, sizeof(*seen));
+}
+
+/* --- the crew, as /proc shows it ---------------------------------------------------------------
+ */
+
+#define WORKERS 2u
+
+static int status_of(pid_t pid, const char *key)
+{
+	char path[32], line[128];
+	int value = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			value = atoi(line + strlen(key));
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static bool has_filters(const char *name, unsigned int n, int filters, char *why, size_t room)
+{
+	pid_t pid[WORKERS] = { 0 };
+	const unsigned int found = crew_find(name, pid, n);
+
+	snprintf(why, room, "%u %s", found, name);
+	for (unsigned int i = 0; i < n; i++) {
+		const int mode = status_of(pid[i], "Seccomp:"),
+			  nnp = status_of(pid[i], "NoNewPrivs:"),
+			  count = status_of(pid[i], "Seccomp_filters:");
+
+		snprintf(why, room, "%u %s: mode %d, %d filters, no_new_privs %d", found, name,
+			 mode, count, nnp);
+		/* Before Linux 5.9 they are not counted. */
+		if (mode != (filters ? 2 : 0) || (count >= 0 && count != filters) || nnp != 1)
+			return false;
+	}
+	return found == n;
+}
+
+static bool crew_is_confined(void *arg, char *why, size_t room)
+{
+	struct way *w = arg;
+	struct xr_restore *r;
+	struct rig g;
+	bool good;
+
+	setpgid(0, 0);
+	make_stream(&g);
+	if (w->threads && !with_threads())
+		return false;
+	if (feed_open(&g.feed, FEED_FILE, builder_data(&g.b), builder_size(&g.b), 1))
+		return false;
+	g.set.fd = g.feed.fd;
+	g.set.workers = WORKERS;
+	g.set.worker_kind = XR_WORKER_PROCESS;
+	g.set.sandbox = w->sandbox;
+	if (xr_open(&r, &g.set, &g.err)) {
+		snprintf(why, room, "%s", g.err.text);
+		return false;
+	}
+	good = has_filters("xr-nursery", 1, w->sandbox ? 1 : 0, why, room) &&
+	       has_filters("xr-copy", WORKERS, w->sandbox ? 2 : 0, why, room);
+	xr_close(&r);
+	feed_close(&g.feed);
+	rig_free(&g);
+	return good;
+}
+
+Test(inside, workers_have_a_filter_upon_that_of_the_nursery)
+{
+	char why[ISOLATE_WHY];
+
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
+	for (unsigned int i = 0; i < 4; i++) {
+		struct way w = { .threads = i & 1, .sandbox = i & 2 };
+
+		cr_expect(isolated(crew_is_confined, &w, why), "threads %d, sandbox %d: %s",
+			  w.threads, w.sandbox, why);
+	}
 }
 
 /* --- a kernel that has no filters, or refuses one --------------------------------------------- */
