@@ -83,6 +83,7 @@ struct xr_arena {
 	unsigned int nlanes;
 	size_t bytes;
 	int fd;		     /* of this memory, where it was created */
+	int unrestricted;    /* errno: why mappers reach other domains, too; 0: they don't */
 	int32_t spawner;     /* pid of the parent of the worker program, if there is one */
 	int32_t spawn_errno; /* why there is none */
 	struct xr_lane lane[];

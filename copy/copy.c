@@ -83,7 +83,8 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 		return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 				    "no memory for the copy workers' queues");
 	}
-	c->crew = (struct xr_crew_config){ c->arena, host, cfg->pool, cfg->fd, *keep };
+	c->crew =
+		(struct xr_crew_config){ c->arena, host, cfg->pool, cfg->fd, *keep, cfg->sandbox };
 	if (keep == &xr_keep_threads)
 		c->crew.keep.pages /= cfg->workers;
 	c->nlanes = cfg->workers;
@@ -149,6 +150,7 @@ void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag)
 void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 {
 	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
+	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < c->nlanes; i++) {
 		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
 

@@ -26,6 +26,7 @@ struct xr_copy_config {
 	bool ordered;
 	int fd;			 /* stream, for contents taken from the file; -1 */
 	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
+	bool sandbox;		 /* worker processes confine themselves (base/filter.h) */
 };
 
 struct xr_copy_stats {
@@ -34,6 +35,7 @@ struct xr_copy_stats {
 	struct xr_stage_times times; /* sum over workers */
 	uint64_t dispatch_blocked;   /* ns that the dispatcher waited for a worker */
 	enum xr_worker_kind kind;    /* as it is */
+	int unrestricted; /* errno: why the workers' handles reach other domains; 0: they don't */
 };
 
 /*

@@ -76,6 +76,7 @@ static int open_on(struct xr_copy *c, unsigned int lane, struct xr_error *err)
 
 	c->arena->lane[lane].slots[e->slot].n = e->filled;
 	e->frames_opened += e->filled;
+	e->dirty = true;
 	return xr_lane_push(c, lane, (struct xr_copy_item){ .op = XR_OP_OPEN, .buffer = -1 }, err);
 }
 
@@ -395,9 +396,14 @@ static int drain(struct xr_copy *c, struct xr_error *err)
 	if (c->win.open)
 		return misused(c, err, "drained while a window is open");
 	for (unsigned int i = 0; !rc && i < c->nlanes; i++)
-		rc = xr_lane_push(c, i, (struct xr_copy_item){ .op = XR_OP_DROP, .buffer = -1 },
-				  err);
-	return rc ? rc : wait_all_done(c, err);
+		if (c->end[i].dirty)
+			rc = xr_lane_push(
+				c, i, (struct xr_copy_item){ .op = XR_OP_DROP, .buffer = -1 }, err);
+	if (!rc)
+		rc = wait_all_done(c, err);
+	for (unsigned int i = 0; !rc && i < c->nlanes; i++)
+		c->end[i].dirty = false;
+	return rc;
 }
 
 int xr_copy_drain(struct xr_copy *c, struct xr_error *err)

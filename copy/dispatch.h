@@ -12,6 +12,7 @@ struct xr_lane_end {
 	uint64_t slots_used;
 	uint64_t slot_free_at[XR_LANE_SLOTS]; /* free once lane->done reaches this */
 	uint64_t frames_opened;
+	bool dirty;	   /* windows were opened since it was last drained */
 	unsigned int slot; /* of the current window */
 	uint32_t filled;   /* frames in it */
 };

@@ -37,6 +37,7 @@ enum { SOON = 'q', NOW = 'k' };
 struct tree {
 	const struct xr_crew_config *cfg;
 	struct xr_nursery_fds fds; /* workers hold control, too: it is closed when all are gone */
+	struct xr_filter filter;   /* for workers; empty: none */
 	bool quitting;
 	uint64_t deadline; /* ns; then kill. 0: not quitting, or killed already */
 	uint64_t started[XR_LANES_MAX];
@@ -66,7 +67,7 @@ __attribute__((noreturn)) static void worker_process(struct tree *t, unsigned in
 	close(t->fds.opener);
 	for (unsigned int i = 0; i < t->n; i++)
 		close(t->child[i].pidfd);
-	xr_worker_run(t->cfg, lane);
+	xr_worker_run(t->cfg, lane, t->filter.len ? &t->filter : NULL);
 	if (write(t->fds.bell, &ring, sizeof(ring)) < 0)
 		_exit(1);
 	_exit(0);
@@ -200,6 +201,21 @@ static void watch(struct tree *t)
 	reap(t);
 }
 
+/* A kernel without filters leaves it as it is: that is for the opener to tell. */
+static void confine(struct tree *t)
+{
+	int rc = t->cfg->sandbox ? xr_filter_make(&t->filter, XR_FILTER_WORKER) : 0;
+
+	if (!rc && t->cfg->sandbox)
+		rc = xr_filter_confine(XR_FILTER_NURSERY);
+	if (!rc || rc == -ENOSYS)
+		return;
+	errno = -rc;
+	xr_fail_host(&t->cfg->arena->nursery_error, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+		     "the process that looks after the copy workers cannot be confined: %m");
+	xr_arena_report(t->cfg->arena, XR_NURSERY_LANE);
+}
+
 void xr_nursery_serve(const struct xr_crew_config *cfg, const struct xr_nursery_fds *fds)
 {
 	/* A regular file, the stream among them, is kept in any case; a pipe is nothing for
@@ -210,6 +226,7 @@ void xr_nursery_serve(const struct xr_crew_config *cfg, const struct xr_nursery_
 	xr_sandbox_signals();
 	xr_sandbox_fds(keep, sizeof(keep) / sizeof(keep[0]));
 	xr_sandbox_process("xr-nursery");
+	confine(&t);
 	while (!t.quitting || t.n) {
 		start_missing(&t);
 		watch(&t);

@@ -61,6 +61,7 @@ static void fill_ticket(struct xr_ticket *t, const struct xr_crew_config *cfg,
 	t->arena = cfg->arena->fd;
 	t->pool = cfg->pool ? cfg->pool->fd : -1;
 	t->stream = if_regular(cfg->fd);
+	t->sandbox = cfg->sandbox;
 }
 
 static int write_ticket(struct xr_spawn *s, const struct xr_ticket *t)

@@ -25,6 +25,7 @@ struct xr_ticket {
 	struct xr_host_share host;
 	struct xr_nursery_fds fds;
 	int arena, pool, stream; /* fds; -1: none */
+	bool sandbox;
 };
 
 struct xr_spawn {

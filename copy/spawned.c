@@ -37,6 +37,7 @@ int xr_spawn_main(int argc, char **argv)
 		return 1;
 	cfg.fd = t.stream;
 	cfg.keep = t.keep;
+	cfg.sandbox = t.sandbox;
 	cfg.pool = t.pool < 0 ? NULL : xr_bufpool_attach(t.pool);
 	if ((t.pool >= 0 && !cfg.pool) || xr_host_attach(&cfg.host, &t.host))
 		return 1;

@@ -11,7 +11,7 @@ static void *thread_main(void *p)
 
 	snprintf(name, sizeof(name), "xr-copy/%u", arg->lane);
 	pthread_setname_np(pthread_self(), name);
-	xr_worker_run(arg->cfg, arg->lane);
+	xr_worker_run(arg->cfg, arg->lane, NULL);
 	return NULL;
 }
 

@@ -180,7 +180,18 @@ static void loop(struct worker *w)
 	}
 }
 
-static int set_up(struct worker *w)
+static int confine(struct worker *w, const struct xr_filter *filter)
+{
+	const int rc = filter ? xr_filter_put_on(filter) : 0;
+
+	if (!rc || rc == -ENOSYS)
+		return 0;
+	errno = -rc;
+	return xr_fail_host(&w->lane->error, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			    "copy worker %u cannot be confined: %m", w->number);
+}
+
+static int set_up(struct worker *w, const struct xr_filter *filter)
 {
 	struct xr_host *host = w->cfg->host;
 	int rc = 0;
@@ -194,7 +205,10 @@ static int set_up(struct worker *w)
 		xr_fail_host(&w->lane->error, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			     "copy worker %u cannot map memory of the guest (error %d)", w->number,
 			     -rc);
-	return rc;
+	else if (w->map.mapper->unrestricted)
+		__atomic_store_n(&w->cfg->arena->unrestricted, w->map.mapper->unrestricted,
+				 __ATOMIC_RELAXED);
+	return rc ? rc : confine(w, filter);
 }
 
 /* The last thing that touches the lane: from here on it is the successor's. */
@@ -204,7 +218,8 @@ static void hand_over(struct worker *w)
 		xr_count(&w->lane->left, 1);
 }
 
-void xr_worker_run(const struct xr_crew_config *cfg, unsigned int lane)
+void xr_worker_run(const struct xr_crew_config *cfg, unsigned int lane,
+		   const struct xr_filter *filter)
 {
 	struct worker w = {
 		.cfg = cfg,
@@ -214,7 +229,7 @@ void xr_worker_run(const struct xr_crew_config *cfg, unsigned int lane)
 	};
 
 	xr_trace_row = XR_TRACE_WORKER + lane;
-	if (set_up(&w))
+	if (set_up(&w, filter))
 		report(&w);
 	__atomic_store_n(&w.lane->ready, 1, __ATOMIC_RELEASE);
 	xr_event_signal(&cfg->arena->progress);

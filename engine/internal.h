@@ -50,6 +50,7 @@ struct xr_restore {
 	int cancel_fd;
 	uint32_t cancelled; /* atomically accessed */
 	bool ran;
+	bool sandboxed;
 
 	bool verify;
 	uint64_t begun;	 /* ns */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The life of one restore: what xr_open() starts, xr_run() runs and xr_close() ends. */
 #include "base/clock.h"
+#include "base/filter.h"
 #include "internal.h"
 #include "settings.h"
 
@@ -62,6 +63,7 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 		.kind = r->set.worker_kind,
 		.ordered = true,
 		.fd = r->set.fd,
+		.sandbox = r->set.sandbox,
 	};
 	struct stat st;
 	int rc;
@@ -160,6 +162,41 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 	return 0;
 }
 
+/* Called when nothing is left to be opened and nothing of the stream is read. */
+static int confine(void *ctx, struct xr_error *err)
+{
+	struct xr_restore *r = ctx;
+	int rc;
+
+	if (!r->set.sandbox)
+		return 0;
+	rc = xr_filter_confine(XR_FILTER_ENGINE);
+	r->sandboxed = !rc;
+	if (!rc)
+		return 0;
+	if (rc != -ENOSYS)
+		return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+				    "cannot put the sandbox's filter of system calls on: %s",
+				    strerror(-rc));
+	xr_log(r, XTL_WARN,
+	       "this kernel has no filters of system calls (CONFIG_SECCOMP_FILTER): "
+	       "the restore runs without a sandbox");
+	return 0;
+}
+
+/* Workers have no log of their own. */
+static void tell_of_handles(struct xr_restore *r)
+{
+	struct xr_copy_stats cs;
+
+	xr_copy_stats(r->copy, &cs);
+	if (cs.unrestricted)
+		xr_log(r, XTL_DEBUG,
+		       "this kernel does not tie handles on foreign memory to one "
+		       "domain (%s)",
+		       strerror(cs.unrestricted));
+}
+
 static int open_stream(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_stream_config sc = {
@@ -168,10 +205,13 @@ static int open_stream(struct xr_restore *r, struct xr_error *err)
 		.io = r->set.io,
 		.max_pfn = XR_PFN_LIMIT - 1,
 		.pool = r->pool,
+		.opened = confine,
+		.ctx = r,
 	};
 	const struct xr_stream_info *in;
 	int rc;
 
+	tell_of_handles(r);
 	rc = xr_stream_open(&r->stream, &sc, r->cancel_fd, err);
 	if (rc)
 		return rc;
@@ -308,6 +348,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->passes = r->index ? r->index->npasses : r->pass;
 	res->seconds = (double)total / 1e9;
 	res->indexed = r->index != NULL;
+	res->sandboxed = r->sandboxed;
 	if (r->pm)
 		xr_physmap_stats(r->pm, &ps);
 	res->pages_populated = ps.populated;

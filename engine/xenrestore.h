@@ -142,6 +142,13 @@ struct xr_callbacks {
  *
  * ahead_mib bounds memory that is allocated before the stream names it (EXACT, on a pipe); what
  * proves wrong is given back.
+ *
+ * sandbox is for programs that do nothing else: before xr_run() reads the first byte it puts a
+ * seccomp filter on the calling process, all its threads and, at their start, the worker processes,
+ * for good. What is open stays in use; no file, socket, program, process or privilege can be had any
+ * more, and such calls fail with EPERM (clone3() with ENOSYS); so a process has one such restore. On
+ * a kernel without seccomp filters the restore runs without, logs a warning, and
+ * xr_result.sandboxed tells.
  */
 struct xr_settings {
 	int fd;			  /* the stream; -1. Stays the caller's, is never closed */
@@ -159,6 +166,7 @@ struct xr_settings {
 	unsigned int workers;	  /* 0: by cores and the domain's limit, at most 8; 1..64 */
 	enum xr_worker_kind worker_kind; /* XR_WORKER_AUTO */
 	enum xr_io io;			 /* XR_IO_AUTO */
+	bool sandbox;			 /* false; see below */
 	struct xr_callbacks callbacks;
 	void *opaque;			  /* NULL */
 	struct xentoollog_logger *logger; /* NULL: no log. Used on the xr_run() thread only */
@@ -197,6 +205,7 @@ struct xr_result {
 	enum xr_worker_kind worker_kind; /* as it was */
 	bool uring;			 /* the reader used io_uring */
 	bool indexed;			 /* a regular file, planned from its index */
+	bool sandboxed;			 /* the process is now confined, see xr_settings */
 	uint64_t reserved[8];
 };
 

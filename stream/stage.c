@@ -110,6 +110,8 @@ static int open_stream(struct xr_stream *s, int cancel_fd, const struct xr_io_op
 		rc = look_at_fd(s, &st, err);
 	if (!rc && !ops)
 		rc = open_io(s, &ops, &io, err);
+	if (!rc && s->cfg.opened)
+		rc = s->cfg.opened(s->cfg.ctx, err);
 	if (rc)
 		goto out;
 	rc = xr_reader_init(&s->frame.rd, ops, io, s->info.seekable, s->info.start_offset);

@@ -82,6 +82,10 @@ struct xr_stream_config {
 	bool checkpointed;	 /* CHECKPOINT is legal */
 	uint64_t max_pfn;	 /* higher pfns are an error; at most 2^36 - 1 */
 	struct xr_bufpool *pool; /* for contents, when the fd is not a regular file */
+	/* Called once all that is opened is open, before the first byte is read; an error ends
+	 * xr_stream_open(). May be NULL. */
+	int (*opened)(void *ctx, struct xr_error *err);
+	void *ctx;
 };
 
 /* What the headers said; valid after xr_stream_open(). */

@@ -102,6 +102,7 @@ struct xr_host {
 
 struct xr_mapper {
 	const struct xr_host_ops *ops;
+	int unrestricted; /* errno: why it could reach other domains, too; 0: it can't */
 };
 
 struct xentoollog_logger;

@@ -184,8 +184,9 @@ static int xen_mapper_open(struct xr_host *h, struct xr_mapper **out)
 		free(m);
 		return rc;
 	}
-	/* A handle that can reach no other domain. Old kernels can't; then it stays as it is. */
-	(void)xenforeignmemory_restrict(m->fmem, (domid_t)m->domid);
+	/* An old kernel can't tie a handle to a domain; then it stays as it is. */
+	if (xenforeignmemory_restrict(m->fmem, (domid_t)m->domid))
+		m->mapper.unrestricted = errno ? errno : EIO;
 	*out = &m->mapper;
 	return 0;
 }

@@ -370,6 +370,9 @@ Test(cli, json_has_stable_keys)
 	cr_expect_eq(whole, WHOLE_2M);
 	cr_expect_eq(store, 1044476);
 	json_decref(j);
+	cr_expect_not_null(strstr(o.out, "\"sandboxed\": true"), "%s", o.out);
+	o = sh("$P restore --json --no-sandbox $S");
+	cr_expect_not_null(strstr(o.out, "\"sandboxed\": false"), "%s", o.out);
 }
 
 /* Its first rows for people, its keys for programs, and the same verdict. */

@@ -291,6 +291,43 @@ Test(copy, unordered_work_goes_to_the_least_loaded)
 	run(&t, spread);
 }
 
+static uint64_t items_done(const struct rig *r, const struct setup *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < s->workers; i++)
+		n += xr_read(&xr_copy_arena(r->c)->lane[i].done);
+	return n;
+}
+
+/* A drain costs a lane nothing that has nothing: there may be one for each of many records. */
+static void drain_twice(struct rig *r, const struct setup *s)
+{
+	bool ok = rig_new(r, FRAMES) && rig_open(r, s);
+	uint64_t done;
+
+	ok = ok && expect(r, xr_copy_drain(r->c, &r->err) == 0) && expect(r, !items_done(r, s)) &&
+	     expect(r, write_from_file(r, 700, 10, 0) == 0) &&
+	     expect(r, xr_copy_drain(r->c, &r->err) == 0) && expect(r, guest_mapped(r->g, -1) == 0);
+	done = ok ? items_done(r, s) : 0;
+	ok = ok && expect(r, xr_copy_drain(r->c, &r->err) == 0) &&
+	     expect(r, items_done(r, s) == done) &&
+	     expect(r, write_from_file(r, 700, 10, 5) == 0) &&
+	     expect(r, xr_copy_drain(r->c, &r->err) == 0) && expect(r, guest_mapped(r->g, -1) == 0);
+	if (ok)
+		expect(r, stamp_of(r->g->memory + 700 * XR_PAGE_SIZE) == 6);
+	rig_free(r);
+}
+
+Test(copy, a_drain_of_nothing_asks_no_worker)
+{
+	const struct setup t = { XR_WORKER_THREAD, 2, true, xr_keep_threads, 0 };
+	const struct setup p = { XR_WORKER_PROCESS, 2, true, xr_keep_processes, 0 };
+
+	run(&t, drain_twice);
+	run(&p, drain_twice);
+}
+
 static void misuse(struct rig *r, const struct setup *s)
 {
 	uint64_t pfns[XR_WINDOW + 1] = { 1, 2, 3 };

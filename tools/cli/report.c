@@ -69,6 +69,8 @@ void xr_report_text(FILE *to, const struct xr_report *rep)
 		fprintf(to, "sha256    %s\n", rep->digest);
 	if (rep->model_without_huge)
 		fprintf(to, "note      the model has no huge pages here: its times say little\n");
+	if (rep->set->sandbox && !r->sandboxed)
+		fprintf(to, "note      this kernel has no seccomp filters: there was no sandbox\n");
 }
 
 static json_t *gfn_json(uint64_t gfn)
@@ -118,7 +120,7 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 {
 	const struct xr_result *r = rep->res;
 	json_t *j = json_pack(
-		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b}",
+		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b,s:b}",
 		"source", name_json(rep->source), "guest", r->pv ? "pv" : "hvm", "stream_version",
 		(json_int_t)r->stream_version, "host", xr_host_words[rep->set->host], "records",
 		(json_int_t)r->records, "bytes", (json_int_t)r->bytes, "passes",
@@ -128,8 +130,8 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 		"populate", times_json(&r->populate), "copy", times_json(&r->copy), "policy",
 		xr_policy_words[rep->set->policy], "indexed", r->indexed, "io_uring", r->uring,
 		"workers", (json_int_t)r->workers, "worker_kind",
-		xr_worker_kind_words[r->worker_kind], "model_without_huge",
-		rep->model_without_huge);
+		xr_worker_kind_words[r->worker_kind], "model_without_huge", rep->model_without_huge,
+		"sandboxed", r->sandboxed);
 	int rc = -1;
 
 	if (j && (!rep->digest || !json_object_set_new(j, "sha256", json_string(rep->digest))))

@@ -203,7 +203,7 @@ static void close_watchers(struct watchers *w)
 int xr_cmd_restore(int argc, char **argv)
 {
 	struct restore_options o;
-	struct watchers w = { .show.fd = -1, .show.notify.fd = -1, .metrics = { -1, -1, "", "" } };
+	struct watchers w = { .show.fd = -1, .show.notify.fd = -1, .metrics = XR_METRICS_NONE };
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 

@@ -41,6 +41,8 @@ static const struct xr_option options[] = {
 		  "copy workers", .max = 64),
 	XR_OPTION(WORD, "worker-kind", 0, "K", AT(set.worker_kind), "auto",
 		  "auto, process or thread", .words = xr_worker_kind_words),
+	XR_OPTION(FLAG, "no-sandbox", 0, NULL, AT(no_sandbox), NULL,
+		  "for debugging: keep all system calls within reach"),
 	XR_HEADING("What is told"),
 	XR_OPTION(FLAG, "digest", 0, NULL, AT(digest), NULL,
 		  "model: print the SHA-256 of the restored guest"),
@@ -84,6 +86,7 @@ static int check(struct restore_options *o, int argc, char **argv, int rest)
 	if ((rest == argc) == (o->set.fd < 0) || rest + 1 < argc)
 		return xr_usage(c, "name one stream: FILE, - or --fd N");
 	o->path = o->set.fd < 0 ? argv[rest] : NULL;
+	o->set.sandbox = !o->no_sandbox;
 	if (o->set.host == XR_HOST_XEN && o->set.domid == UINT32_MAX)
 		return xr_usage(c, "--host xen needs --domid N");
 	if (o->set.host == XR_HOST_XEN && (o->digest || o->max_mib || o->without_memory))

@@ -10,7 +10,7 @@ struct restore_options {
 	const char *path;    /* NULL: set.fd is inherited */
 	uint64_t max_mib;    /* model: limit of the domain; 0: none */
 	bool without_memory; /* model: account frames, hold no contents */
-	bool digest, json, quiet;
+	bool digest, json, quiet, no_sandbox;
 	enum xr_show_how progress;
 	int progress_fd;
 	const char *metrics, *trace; /* NULL: none */

@@ -4,20 +4,26 @@
  * node_exporter. A reader finds the file of the restore before, or this one's, and never a part.
  *
  * The folder and a temporary file in it are opened beforehand, so that a folder that is not there
- * is told before a guest is touched; at the end there are writes, fsync() and renameat() only.
+ * is told before a guest is touched, and a process is forked that writes and renames: the program
+ * itself is in its sandbox by then, and may not.
  */
 #ifndef XR_METRICS_H
 #define XR_METRICS_H
 
 #include "xenrestore.h"
 
+#include <sys/types.h>
+
 struct xr_metrics {
-	int dir, fd;	/* -1: none are written */
+	int dir, fd, to;
+	pid_t writer;	/* -1: none are written */
 	char name[256]; /* of the file in its folder */
 	char temporary[256 + 32];
 };
 
-/* path NULL: none. 0 or -errno. */
+#define XR_METRICS_NONE ((struct xr_metrics){ -1, -1, -1, -1, "", "" })
+
+/* path NULL: none. 0 or -errno. The caller has one thread. */
 int xr_metrics_open(struct xr_metrics *m, const char *path);
 
 /* res as xr_run() filled it; NULL if it was not called. 0 or -errno. */

@@ -161,6 +161,7 @@ static void settings(struct xr_settings *s, const struct job *j, struct running 
 	s->store_domid = j->store_domid;
 	s->console_port = j->console_port;
 	s->console_domid = j->console_domid;
+	s->sandbox = !getenv("XENRESTORE_NO_SANDBOX");
 	s->callbacks.static_data_done = static_data_done;
 	s->callbacks.progress = progress;
 	s->opaque = run;
