@@ -93,7 +93,7 @@ int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, s
 	if (ret)
 		return (int)ret;
 	start = xr_now();
-	ret = pm->host->ops->populate(pm->host, order, n, gfns);
+	ret = pm->host->ops->populate(pm->host, order, n, gfns, NULL);
 	pm->stats.populate_ns += xr_now() - start;
 	pm->stats.populate_calls++;
 	*why = ret < 0 ? (int)ret : 0;

@@ -91,11 +91,13 @@ static bool grant(struct fake_host *f, unsigned int order, uint64_t gfn)
 	return true;
 }
 
-static long fake_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+static long fake_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+			  uint64_t *mfns)
 {
 	struct fake_host *f = (struct fake_host *)h;
 	size_t i;
 
+	(void)mfns;
 	f->populate_calls++;
 	f->calls_of[order]++;
 	if (f->call_error)
