@@ -107,7 +107,7 @@ static double cpu_now(void)
 
 static int copy(struct xr_host *h, const struct task *t, FILE *out)
 {
-	struct xr_copy_config cfg = { t->workers, t->way->kind, true, 0, NULL };
+	struct xr_copy_config cfg = { t->workers, t->way->kind, true, 0, NULL, NULL };
 	const struct xr_keep keep = keep_of(t->way, t->workers);
 	struct xr_copy *c = NULL;
 	const double cpu = cpu_now();

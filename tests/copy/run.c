@@ -67,7 +67,7 @@ bool rig_new(struct rig *r, size_t frames)
 
 bool rig_open(struct rig *r, const struct setup *s)
 {
-	const struct xr_copy_config cfg = { s->workers, s->kind, s->ordered, r->fd, r->pool };
+	const struct xr_copy_config cfg = { s->workers, s->kind, s->ordered, r->fd, r->pool, NULL };
 	struct xr_copy_stats st;
 
 	xr_error_clear(&r->err);

@@ -203,7 +203,7 @@ Test(failures, unmap_may_fail)
 
 static void no_mapper(struct rig *r, const struct setup *s)
 {
-	const struct xr_copy_config cfg = { s->workers, s->kind, s->ordered, r->fd, NULL };
+	const struct xr_copy_config cfg = { s->workers, s->kind, s->ordered, r->fd, NULL, NULL };
 
 	if (!rig_new(r, FRAMES))
 		return;

@@ -297,7 +297,7 @@ static void *wait_for(void *fd)
 
 static void with_threads(struct rig *r, const struct setup *s)
 {
-	struct xr_copy_config cfg = { s->workers, XR_WORKER_PROCESS, true, -1, NULL };
+	struct xr_copy_config cfg = { s->workers, XR_WORKER_PROCESS, true, -1, NULL, NULL };
 	const uint64_t one = 1;
 	struct xr_copy_stats st;
 	int go = eventfd(0, EFD_CLOEXEC);
@@ -327,7 +327,7 @@ Test(processes, are_refused_to_a_caller_with_threads_and_a_host_of_its_own)
 
 static void automatic(struct rig *r, const struct setup *s)
 {
-	const struct xr_copy_config cfg = { s->workers, XR_WORKER_AUTO, true, -1, NULL };
+	const struct xr_copy_config cfg = { s->workers, XR_WORKER_AUTO, true, -1, NULL, NULL };
 	struct xr_copy_stats st;
 
 	if (!rig_new(r, FRAMES))

@@ -75,7 +75,7 @@ static int write_window(const struct job *j, struct xr_copy *c, uint64_t pfn, si
 
 static int write_all(const struct job *j, struct way *w, struct xr_error *err)
 {
-	const struct xr_copy_config cfg = { j->workers, w->kind, false, -1, j->pool };
+	const struct xr_copy_config cfg = { j->workers, w->kind, false, -1, j->pool, NULL };
 	const uint64_t end = j->first + j->pages;
 	struct xr_copy *c;
 	int rc = xr_copy_open_tuned(&c, j->host, &cfg, &w->keep, err);
