@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-void xr_guest_free(struct xr_guest *g)
+void xr_guest_free(struct xr_restore *r)
 {
+	struct xr_guest *g = &r->guest;
+
+	xr_pv_free(r);
 	free(g->leaves);
 	free(g->msrs);
 	free(g->context);
