@@ -98,6 +98,8 @@ static int complete(struct xr_model_settings *set)
 {
 	if (!set->max_gfn)
 		set->max_gfn = ((uint64_t)1 << GFN_BITS) - 1;
+	if (set->follow && !set->max_vcpu_id)
+		set->max_vcpu_id = PV_VCPUS - 1;
 	if (set->max_gfn >> GFN_BITS || set->max_order > XR_ORDER_1G)
 		return -EINVAL;
 	return 0;

@@ -45,7 +45,7 @@ struct xr_model_settings {
 	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
 	bool pv;		/* false */
 	bool follow;		/* false; becomes what the first restore is of, while it is empty */
-	uint32_t max_vcpu_id;	/* 0 */
+	uint32_t max_vcpu_id;	/* 0; with follow 127, if it is 0 */
 	bool without_memory;	/* accounting only: no frame has contents, mappings are scratch */
 	bool no_huge;		/* don't try for huge pages */
 	unsigned int max_order; /* 18; larger extents get a short count */

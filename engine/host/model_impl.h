@@ -27,7 +27,7 @@
 #define MFN_LIMIT ((uint64_t)1 << 33) /* pages in each backing file, freed ones included */
 #define NO_FRAME (~(uint64_t)0)
 #define PV_FRAMES ((uint64_t)1 << 26) /* of a PV domain's, in each backing file */
-#define PV_VCPUS 32u
+#define PV_VCPUS 128u
 
 #define MODEL_MAGIC 0x786d6f64656c3031u
 #define MODEL_FAULTS 32u

@@ -5,7 +5,8 @@
  *
  * Outside, the machine looks like one with all memory behind 6 GiB, frames of the two backing files
  * lying in it by turns, 1 GiB each: so no mfn is its pfn, and cr3 of a 32-bit guest needs its high
- * bits. Frame 0 of the file without huge pages is the shared info.
+ * bits. Frame 0 of the file without huge pages is the shared info, which Xen takes from below 4
+ * GiB.
  */
 #include "host/model_impl.h"
 
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define SHOWN_FROM 0x180000u
+#define SHOWN_SHARED_INFO 0x7a5a5u
 #define TURN_SHIFT 18
 #define TURN_PAGES ((uint64_t)1 << TURN_SHIFT)
 
@@ -31,6 +33,8 @@ uint64_t model_shown(uint64_t mfn)
 {
 	const uint64_t i = mfn_index(mfn), turn = (i >> TURN_SHIFT) * 2 + !!(mfn & MFN_HUGE);
 
+	if (!mfn)
+		return SHOWN_SHARED_INFO;
 	return SHOWN_FROM + (turn << TURN_SHIFT) + i % TURN_PAGES;
 }
 
@@ -40,7 +44,9 @@ static uint64_t hidden_locked(const struct xr_model *m, uint64_t shown)
 	const uint64_t at = shown - SHOWN_FROM, turn = at >> TURN_SHIFT;
 	const uint64_t i = (turn / 2 << TURN_SHIFT) + at % TURN_PAGES;
 
-	if (shown < SHOWN_FROM || i >= m->s->next_mfn[turn % 2])
+	if (shown == SHOWN_SHARED_INFO)
+		return 0;
+	if (shown <= SHOWN_FROM || i >= m->s->next_mfn[turn % 2])
 		return NO_FRAME;
 	return turn % 2 ? i | MFN_HUGE : i;
 }
