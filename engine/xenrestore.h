@@ -173,7 +173,7 @@ struct xr_stage_times {
 };
 
 struct xr_result {
-	uint64_t store_gfn;   /* XR_NO_PFN if the stream did not say */
+	uint64_t store_gfn;   /* XR_NO_PFN if the stream did not say; PV: an mfn */
 	uint64_t console_gfn; /* likewise */
 	uint32_t stream_version;
 	uint32_t xen_major, xen_minor; /* of the saver */
