@@ -4,7 +4,7 @@
 #include <errno.h>
 
 /* Threads share one address space, so this budget; a cancel waits for all of it to be unmapped. */
-const struct xr_keep xr_keep_threads = { XR_UNMAP_AT_BUDGET, 4096 };
+const struct xr_keep xr_keep_threads = { XR_UNMAP_AT_BUDGET, 1024 };
 const struct xr_keep xr_keep_processes = { XR_UNMAP_AT_EXIT, 65536 };
 
 static int map_failed(const struct xr_copy_slot *s, size_t i, int code, struct xr_error *err)
