@@ -27,7 +27,7 @@ static int begin(struct xr_model *m, enum xr_model_call call)
 int model_get_width(struct xr_host *h, unsigned int *width)
 {
 	struct xr_model *m = model_of(h);
-	int rc = begin(m, XR_CALL_WIDTH);
+	int rc = model_enter(m, XR_CALL_WIDTH, NULL);
 
 	*width = m->s->width;
 	model_unlock(m);

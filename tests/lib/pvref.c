@@ -372,8 +372,8 @@ static bool check_context(const struct check *c, uint32_t vcpu, const struct pvr
 	memcpy(is + cr3, want + cr3, w);
 	if (w == 8 && (word(c->p, want + cr1) & 1))
 		memcpy(is + cr1, want + cr1, w);
-	return memcmp(is, want, sizeof(is)) == 0 ||
-	       wrong(c, "registers of vcpu %u are others", vcpu);
+	/* libxenguest hands Xen whatever lies behind a 32-bit guest's */
+	return memcmp(is, want, b->size) == 0 || wrong(c, "registers of vcpu %u are others", vcpu);
 }
 
 static bool check_vcpu(const struct check *c, uint32_t vcpu)
