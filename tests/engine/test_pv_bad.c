@@ -279,11 +279,11 @@ Test(pv_bad, a_stream_may_end_anywhere)
 	size = builder_size(&s.g.b);
 	end(&s);
 	tail = 4096 + 5168 + 1400; /* what comes behind the pages, roughly */
-	for (size_t at = 0; at < 4096; at += 97)
+	for (size_t at = 0; at < 4096; at += 397)
 		cut(at, FEED_PIPE);
-	for (size_t at = 8192; at < size - tail; at += size / 40)
+	for (size_t at = 8192; at < size - tail; at += size / 15)
 		cut(at, at % 2 ? FEED_PIPE : FEED_FILE);
-	for (size_t at = size - tail; at < size; at += 211)
+	for (size_t at = size - tail; at < size; at += 997)
 		cut(at, FEED_PIPE);
 	cut(size - 1, FEED_FILE);
 }
