@@ -99,8 +99,8 @@ struct xr_host_ops {
 	/*
 	 * PV only, -EINVAL for HVM, of which the width is 8. It is that of a guest's word, 4 or 8
 	 * bytes; a new domain has 8, and it can be made 4 as long as the domain owns no page.
-	 * Loading a context and pinning make Xen validate page tables, which fails while anyone maps
-	 * one writable.
+	 * Loading a context and pinning make Xen validate page tables, which fails while anyone
+	 * maps one writable.
 	 */
 	int (*get_width)(struct xr_host *h, unsigned int *width);
 	int (*set_width)(struct xr_host *h, unsigned int width);
