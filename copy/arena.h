@@ -21,12 +21,13 @@
 #define XR_LANE_ITEMS 256u /* items in flight per worker; a power of two */
 
 enum xr_copy_op {
-	XR_OP_OPEN,   /* map the window in `slot` */
-	XR_OP_WRITE,  /* contents for frames [first, first + n) of it */
-	XR_OP_CLOSE,  /* unmap it, now or later; the slot is free when this is done */
-	XR_OP_RETIRE, /* drop every mapping of the frames in `slot`; frees the slot, too */
-	XR_OP_CLEAR,  /* the same, then zero the frames */
-	XR_OP_DROP,   /* drop every mapping */
+	XR_OP_OPEN,	/* map the window in `slot` */
+	XR_OP_WRITE,	/* contents for frames [first, first + n) of it */
+	XR_OP_LOCALISE, /* the page tables that the window's frames are */
+	XR_OP_CLOSE,	/* unmap it, now or later; the slot is free when this is done */
+	XR_OP_RETIRE,	/* drop every mapping of the frames in `slot`; frees the slot, too */
+	XR_OP_CLEAR,	/* the same, then zero the frames */
+	XR_OP_DROP,	/* drop every mapping */
 };
 
 struct xr_copy_item {
@@ -51,6 +52,7 @@ struct xr_copy_slot {
 /* Written by the lane's worker only, read at any time. Atomically accessed. */
 struct xr_lane_stats {
 	uint64_t written, verified, differing, cleared;
+	uint64_t localised, lacking;
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	uint64_t busy, starved;
 	uint64_t frames_closed; /* frames of windows that are closed */
@@ -81,6 +83,7 @@ struct xr_arena {
 	uint32_t first;		  /* 0, or 1 + the reporter whose error is the first */
 	struct xr_error nursery_error;
 	unsigned int nlanes;
+	uint32_t pv; /* frames are found by the p2m */
 	size_t bytes;
 	int fd;		     /* of this memory, where it was created */
 	int unrestricted;    /* errno: why mappers reach other domains, too; 0: they don't */

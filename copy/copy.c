@@ -83,8 +83,15 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 		return xr_fail_host(err, rc, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 				    "no memory for the copy workers' queues");
 	}
-	c->crew =
-		(struct xr_crew_config){ c->arena, host, cfg->pool, cfg->fd, *keep, cfg->sandbox };
+	c->crew = (struct xr_crew_config){
+		.arena = c->arena,
+		.host = host,
+		.pool = cfg->pool,
+		.p2m = cfg->p2m,
+		.fd = cfg->fd,
+		.keep = *keep,
+		.sandbox = cfg->sandbox,
+	};
 	if (keep == &xr_keep_threads)
 		c->crew.keep.pages /= cfg->workers;
 	c->nlanes = cfg->workers;
@@ -126,6 +133,11 @@ struct xr_arena *xr_copy_arena(const struct xr_copy *c)
 	return c->arena;
 }
 
+void xr_copy_set_pv(struct xr_copy *c, bool pv)
+{
+	__atomic_store_n(&c->arena->pv, pv && c->crew.p2m, __ATOMIC_RELEASE);
+}
+
 void xr_copy_set_ordered(struct xr_copy *c, bool ordered)
 {
 	c->ordered = ordered;
@@ -158,6 +170,8 @@ void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 		out->pages_verified += xr_read(&s->verified);
 		out->pages_differing += xr_read(&s->differing);
 		out->pages_cleared += xr_read(&s->cleared);
+		out->tables_localised += xr_read(&s->localised);
+		out->tables_lacking += xr_read(&s->lacking);
 		out->map_calls += xr_read(&s->map_calls);
 		out->unmap_calls += xr_read(&s->unmap_calls);
 		out->pages_mapped += xr_read(&s->pages_mapped);

@@ -14,6 +14,7 @@
 
 #include "base/bufpool.h"
 #include "base/error.h"
+#include "base/p2m.h"
 #include "host/host.h"
 
 #define XR_WINDOW 1024u /* frames per window at most */
@@ -26,11 +27,13 @@ struct xr_copy_config {
 	bool ordered;
 	int fd;			 /* stream, for contents taken from the file; -1 */
 	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
+	struct xr_p2m *p2m;	 /* by which a PV guest's frames are found; HVM: NULL */
 	bool sandbox;		 /* worker processes confine themselves (base/filter.h) */
 };
 
 struct xr_copy_stats {
 	uint64_t pages_written, pages_verified, pages_differing, pages_cleared;
+	uint64_t tables_localised, tables_lacking; /* those that were left as they are */
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	struct xr_stage_times times; /* sum over workers */
 	uint64_t dispatch_blocked;   /* ns that the dispatcher waited for a worker */
@@ -77,6 +80,16 @@ bool xr_copy_has_room(const struct xr_copy *c);
  */
 int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns, size_t n,
 		   bool clear, struct xr_error *err);
+
+/* For a guest of this kind from here on; only while drained. */
+void xr_copy_set_pv(struct xr_copy *c, bool pv);
+
+/*
+ * Localise these page tables where they lie (localise.h), after all contents before. One that names
+ * a pfn without a frame is left as it is, raw in the p2m, and counted. n <= XR_WINDOW.
+ */
+int xr_copy_localise(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns,
+		     size_t n, struct xr_error *err);
 
 /* Finish everything and drop every mapping. No window may be open. */
 int xr_copy_drain(struct xr_copy *c, struct xr_error *err);

@@ -287,6 +287,22 @@ int xr_copy_end(struct xr_copy *c, struct xr_error *err)
 	return rc;
 }
 
+static int localise_on(struct xr_copy *c, unsigned int lane, struct xr_error *err)
+{
+	return xr_lane_push(c, lane, (struct xr_copy_item){ .op = XR_OP_LOCALISE, .buffer = -1 },
+			    err);
+}
+
+int xr_copy_localise(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns,
+		     size_t n, struct xr_error *err)
+{
+	int rc = xr_copy_begin(c, where, pfns, n, false, err);
+
+	if (!rc)
+		rc = for_lanes(c, localise_on, err);
+	return rc ? rc : xr_copy_end(c, err);
+}
+
 bool xr_copy_has_room(const struct xr_copy *c)
 {
 	if (xr_arena_check(c->arena, NULL))

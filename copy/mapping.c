@@ -47,15 +47,27 @@ static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
 	return 0;
 }
 
+/* As Xen knows them. */
+static const uint64_t *names_of(const struct xr_mappings *m, const struct xr_copy_slot *s,
+				uint64_t *mfns)
+{
+	if (!m->p2m)
+		return s->pfns;
+	for (size_t i = 0; i < s->n; i++)
+		mfns[i] = xr_p2m_mfn(m->p2m, s->pfns[i]);
+	return mfns;
+}
+
 /* An address space holds a limited number of mappings: kept ones give way. */
 static void *map_window(struct xr_mappings *m, const struct xr_copy_slot *s, int *status)
 {
-	uint64_t span;
+	uint64_t mfns[XR_WINDOW], span;
+	const uint64_t *names = names_of(m, s, mfns);
 	void *addr;
 
 	do {
 		span = XR_SPAN_BEGIN(map, s->n);
-		addr = m->mapper->ops->map(m->mapper, s->n, s->pfns, status);
+		addr = m->mapper->ops->map(m->mapper, s->n, names, status);
 		XR_SPAN_END(map, span, s->n, addr != NULL);
 		xr_count(&m->stats->map_calls, 1);
 	} while (!addr && errno == ENOMEM && m->nkept && !unmap_oldest(m, NULL));

@@ -34,6 +34,7 @@ struct xr_kept {
 
 struct xr_mappings {
 	struct xr_mapper *mapper;
+	const struct xr_p2m *p2m; /* by which frames are found; NULL: by their pfns */
 	struct xr_lane_stats *stats;
 	struct xr_keep keep;
 	struct xr_kept now;		  /* the open window; addr NULL: none */

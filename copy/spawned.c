@@ -39,7 +39,9 @@ int xr_spawn_main(int argc, char **argv)
 	cfg.keep = t.keep;
 	cfg.sandbox = t.sandbox;
 	cfg.pool = t.pool < 0 ? NULL : xr_bufpool_attach(t.pool);
-	if ((t.pool >= 0 && !cfg.pool) || xr_host_attach(&cfg.host, &t.host))
+	cfg.p2m = t.p2m < 0 ? NULL : xr_p2m_attach(t.p2m);
+	if ((t.pool >= 0 && !cfg.pool) || (t.p2m >= 0 && !cfg.p2m) ||
+	    xr_host_attach(&cfg.host, &t.host))
 		return 1;
 	xr_nursery_serve(&cfg, &t.fds);
 }

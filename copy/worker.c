@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "base/trace.h"
 #include "copy/kernel.h"
+#include "copy/localise.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +58,31 @@ static int take_contents(struct worker *w, const struct xr_copy_item *item,
 	return rc;
 }
 
+static int blame_table(struct worker *w, const struct xr_copy_slot *s, uint32_t i, uint64_t pfn)
+{
+	return xr_fail(&w->lane->error, -EBADMSG, XR_STAGE_COPY, &s->where, s->pfns[i],
+		       "the page table at pfn %#" PRIx64 " refers to pfn %#" PRIx64
+		       ", the guest ends at %#" PRIx64,
+		       s->pfns[i], pfn, xr_p2m_max(w->cfg->p2m));
+}
+
+static int localise(struct worker *w, const struct xr_copy_slot *s)
+{
+	unsigned char *page = w->map.now.addr;
+	uint64_t pfn = 0;
+
+	for (uint32_t i = 0; i < s->n; i++, page += XR_PAGE_SIZE) {
+		int rc = xr_localise(page, w->cfg->p2m, &pfn);
+
+		if (rc == -ERANGE)
+			return blame_table(w, s, i, pfn);
+		if (!rc)
+			xr_p2m_localised(w->cfg->p2m, s->pfns[i]);
+		xr_count(rc ? &w->lane->stats.lacking : &w->lane->stats.localised, 1);
+	}
+	return 0;
+}
+
 static int close_window(struct worker *w, const struct xr_copy_slot *s)
 {
 	int rc = xr_mappings_close(&w->map, &w->lane->error);
@@ -99,11 +126,14 @@ static int work_on(struct worker *w, const struct xr_copy_item *item)
 	const struct xr_copy_slot *s = &w->lane->slots[item->slot];
 	int rc;
 
+	w->map.p2m = __atomic_load_n(&w->cfg->arena->pv, __ATOMIC_ACQUIRE) ? w->cfg->p2m : NULL;
 	switch (item->op) {
 	case XR_OP_OPEN:
 		return xr_mappings_open(&w->map, s, &w->lane->error);
 	case XR_OP_WRITE:
 		return take_contents(w, item, s);
+	case XR_OP_LOCALISE:
+		return localise(w, s);
 	case XR_OP_CLOSE:
 		return close_window(w, s);
 	case XR_OP_RETIRE:

@@ -8,8 +8,11 @@
 
 #define POLICY_MAX (1u << 20) /* bytes */
 
-void xr_guest_free(struct xr_guest *g)
+void xr_guest_free(struct xr_restore *r)
 {
+	struct xr_guest *g = &r->guest;
+
+	xr_pv_free(r);
 	free(g->leaves);
 	free(g->msrs);
 	free(g->context);

@@ -128,7 +128,7 @@ static int seed_grants(struct xr_restore *r, struct xr_error *err)
 	int rc;
 
 	r->other_calls++;
-	rc = r->host->ops->seed_grants(r->host, r->guest.console_gfn, r->guest.store_gfn,
+	rc = r->host->ops->seed_grants(r->host, true, r->guest.console_gfn, r->guest.store_gfn,
 				       r->set.console_domid, r->set.store_domid);
 	if (!rc)
 		return 0;

@@ -5,6 +5,7 @@
 
 #include "base/bufpool.h"
 #include "base/error.h"
+#include "base/p2m.h"
 #include "copy/copy.h"
 #include "host/host.h"
 #include "host/model.h"
@@ -25,22 +26,29 @@ struct xr_guest {
 	uint32_t leaves_len, msrs_len, context_len;
 	struct xr_where context_at;
 	uint64_t store_gfn, console_gfn;
+	struct xr_pv *pv; /* guest_pv.h */
 };
 
 struct xr_guest_ops {
 	/* A validated control record. Takes item->body over if it sets it to NULL. */
 	int (*control)(struct xr_restore *r, struct xr_item *item, struct xr_error *err);
-	/* After END: everything is copied, no mapping is left. */
+	/* Entries whose frames are backed now, before their contents. May be NULL. */
+	int (*types)(struct xr_restore *r, const struct xr_item *item, struct xr_error *err);
+	/* After END: every frame is backed, no contents are handed on any more. May be NULL. */
+	int (*settle)(struct xr_restore *r, struct xr_error *err);
+	/* Then: everything is copied, no mapping is left. May be called again, when more of the
+	 * stream was restored. */
 	int (*complete)(struct xr_restore *r, struct xr_error *err);
 };
 
-extern const struct xr_guest_ops xr_guest_hvm;
+extern const struct xr_guest_ops xr_guest_hvm, xr_guest_pv;
 
 struct xr_restore {
 	struct xr_settings set;
 	struct xr_host *host;
 	struct xr_model *own_model;
 	struct xr_bufpool *pool;
+	struct xr_p2m *p2m; /* NULL where the domain can't be PV, or there was no memory */
 	struct xr_stream *stream;
 	struct xr_index *index;
 	struct xr_physmap *pm;
@@ -51,6 +59,7 @@ struct xr_restore {
 	uint32_t cancelled; /* atomically accessed */
 	bool ran;
 	bool sandboxed;
+	struct xr_mapper *mapper; /* the engine's own, for PV guests; NULL before the first use */
 
 	bool verify;
 	uint64_t begun;	 /* ns */
@@ -87,7 +96,13 @@ enum xr_stage xr_limit(uint64_t elapsed, uint64_t starved, uint64_t blocked);
 /* -ECANCELED with an error, or 0. */
 int xr_check_cancel(struct xr_restore *r, struct xr_error *err);
 
-void xr_guest_free(struct xr_guest *g);
+void xr_guest_free(struct xr_restore *r);
+
+/* The books about a PV guest. After a failure, too, xr_guest_free() frees them. */
+int xr_pv_open(struct xr_restore *r, const struct xr_dominfo *dom, struct xr_error *err);
+void xr_pv_free(struct xr_restore *r);
+/* Before the sandbox, which lets nothing be opened; else it is opened when it is needed. */
+int xr_pv_open_mapper(struct xr_restore *r, const struct xr_where *where, struct xr_error *err);
 
 /* Records that every kind of guest handles alike. -ENOENT: not one of those. */
 int xr_control_common(struct xr_restore *r, struct xr_item *item, struct xr_error *err);

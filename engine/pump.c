@@ -148,6 +148,8 @@ static int do_types(struct pump *p, const struct xr_item *it, struct xr_error *e
 		n++;
 	}
 	rc = xr_physmap_apply(p->r->pm, &now, nextp, n, err);
+	if (!rc && p->r->guest.ops->types)
+		rc = p->r->guest.ops->types(p->r, it, err);
 	if (!rc && (it->flags & whole) == whole)
 		rc = open_window(p, it, err);
 	return rc;

@@ -33,6 +33,7 @@ static int open_host(struct xr_restore *r, struct xr_error *err)
 	}
 	if (!m) {
 		xr_model_settings_default(&ms);
+		ms.follow = true;
 		rc = xr_model_create(&r->own_model, &ms);
 		if (rc)
 			goto fail;
@@ -54,6 +55,18 @@ static unsigned int choose_workers(struct xr_restore *r)
 
 	r->other_calls++;
 	return xr_default_workers(r->host->ops->info(r->host, &dom) ? 0 : dom.max_pages);
+}
+
+/* Only a PV guest needs the table that the workers share; whether the stream holds one is not known
+ * before they start. */
+static bool may_be_pv(struct xr_restore *r)
+{
+	struct xr_dominfo dom;
+
+	if (r->set.host == XR_HOST_MODEL)
+		return true;
+	r->other_calls++;
+	return r->host->ops->info(r->host, &dom) || !dom.hvm;
 }
 
 static int open_stages(struct xr_restore *r, struct xr_error *err)
@@ -85,6 +98,9 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 					    "no memory for stream buffers");
 	}
 	cc.pool = r->pool;
+	if (may_be_pv(r))
+		r->p2m = xr_p2m_create();
+	cc.p2m = r->p2m;
 	rc = xr_copy_open(&r->copy, r->host, &cc, err);
 	if (!rc)
 		xr_copy_set_cancel(r->copy, &r->cancelled);
@@ -140,26 +156,27 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 	struct xr_dominfo dom;
 	int rc;
 
-	if (in->pv)
-		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
-			       "the stream holds a PV guest; PV is not supported yet");
+	if (r->set.host == XR_HOST_MODEL)
+		xr_model_follow(r->set.model ? r->set.model : r->own_model, in->pv);
 	r->other_calls++;
 	rc = r->host->ops->info(r->host, &dom);
 	if (rc)
 		return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
 				    "cannot get the state of domain %u: %s", r->set.domid,
 				    strerror(-rc));
-	if (!dom.hvm)
+	if (dom.hvm == in->pv)
 		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
-			       "the stream holds an HVM or PVH guest, domain %u is PV", dom.domid);
+			       "the stream holds %s guest, domain %u is %s",
+			       in->pv ? "a PV" : "an HVM or PVH", dom.domid,
+			       dom.hvm ? "HVM or PVH" : "PV");
 	/* A domain that runs would have its memory replaced under its feet. */
 	if (!dom.paused || (r->set.host == XR_HOST_XEN && !dom.domid))
 		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "domain %u is not one to restore into: it must be newly created and "
 			       "paused",
 			       dom.domid);
-	r->guest.ops = &xr_guest_hvm;
-	return 0;
+	r->guest.ops = in->pv ? &xr_guest_pv : &xr_guest_hvm;
+	return in->pv ? xr_pv_open(r, &dom, err) : 0;
 }
 
 /* Called when nothing is left to be opened and nothing of the stream is read. */
@@ -170,6 +187,9 @@ static int confine(void *ctx, struct xr_error *err)
 
 	if (!r->set.sandbox)
 		return 0;
+	rc = r->p2m ? xr_pv_open_mapper(r, NULL, err) : 0;
+	if (rc)
+		return rc;
 	rc = xr_filter_confine(XR_FILTER_ENGINE);
 	r->sandboxed = !rc;
 	if (!rc)
@@ -251,6 +271,7 @@ static int open_physmap(struct xr_restore *r, struct xr_error *err)
 		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
 		.retire = retire,
 		.heed = heed,
+		.p2m = r->guest.pv ? r->p2m : NULL,
 		.ctx = r,
 	};
 	int rc = xr_physmap_open(&r->pm, r->host, &pc, err);
@@ -311,6 +332,8 @@ static int run(struct xr_restore *r, struct xr_error *err)
 	if (rc)
 		return rc;
 	rc = xr_physmap_finish(r->pm, err);
+	if (!rc && r->guest.ops->settle)
+		rc = r->guest.ops->settle(r, err);
 	if (rc)
 		return rc;
 	rc = xr_copy_drain(r->copy, err);
@@ -415,11 +438,14 @@ void xr_close(struct xr_restore **rp)
 	xr_copy_close(&r->copy);
 	xr_physmap_close(&r->pm);
 	xr_index_free(r->index);
-	xr_guest_free(&r->guest);
+	xr_guest_free(r);
+	if (r->mapper)
+		r->host->ops->mapper_close(r->mapper);
 	if (r->host)
 		r->host->ops->close(r->host);
 	xr_model_destroy(&r->own_model);
 	xr_bufpool_destroy(r->pool);
+	xr_p2m_destroy(r->p2m);
 	if (r->cancel_fd >= 0)
 		close(r->cancel_fd);
 	free(r);

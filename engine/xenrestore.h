@@ -145,9 +145,9 @@ struct xr_callbacks {
  *
  * sandbox is for programs that do nothing else: before xr_run() reads the first byte it puts a
  * seccomp filter on the calling process, all its threads and, at their start, the worker processes,
- * for good. What is open stays in use; no file, socket, program, process or privilege can be had any
- * more, and such calls fail with EPERM (clone3() with ENOSYS); so a process has one such restore. On
- * a kernel without seccomp filters the restore runs without, logs a warning, and
+ * for good. What is open stays in use; no file, socket, program, process or privilege can be had
+ * any more, and such calls fail with EPERM (clone3() with ENOSYS); so a process has one such
+ * restore. On a kernel without seccomp filters the restore runs without, logs a warning, and
  * xr_result.sandboxed tells.
  */
 struct xr_settings {
@@ -183,7 +183,7 @@ struct xr_stage_times {
 };
 
 struct xr_result {
-	uint64_t store_gfn;   /* XR_NO_PFN if the stream did not say */
+	uint64_t store_gfn;   /* XR_NO_PFN if the stream did not say; PV: an mfn */
 	uint64_t console_gfn; /* likewise */
 	uint32_t stream_version;
 	uint32_t xen_major, xen_minor; /* of the saver */

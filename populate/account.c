@@ -61,6 +61,8 @@ static size_t run_of(unsigned int order, const uint64_t *gfns, size_t n)
 static int book_grant(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 		      struct xr_pfnset *set)
 {
+	for (size_t i = 0; pm->cfg.p2m && i < n; i++)
+		xr_p2m_set(pm->cfg.p2m, gfns[i], pm->mfns[i], (uint64_t)1 << order);
 	pm->owned += (uint64_t)n << order;
 	pm->stats.extents[order] += n;
 	for (size_t i = 0; i < n;) {
@@ -96,7 +98,7 @@ int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, s
 		return (int)ret;
 	start = xr_now();
 	span = XR_SPAN_BEGIN(populate, n);
-	ret = pm->host->ops->populate(pm->host, order, n, gfns);
+	ret = pm->host->ops->populate(pm->host, order, n, gfns, pm->cfg.p2m ? pm->mfns : NULL);
 	XR_SPAN_END(populate, span, n, ret);
 	pm->stats.populate_ns += xr_now() - start;
 	pm->stats.populate_calls++;
@@ -125,6 +127,8 @@ static int book_split(struct xr_physmap *pm, uint64_t gfn)
 static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 			struct xr_pfnset *set)
 {
+	for (size_t i = 0; pm->cfg.p2m && i < n; i++)
+		xr_p2m_unset(pm->cfg.p2m, gfns[i], (uint64_t)1 << order);
 	pm->owned -= (uint64_t)n << order;
 	pm->stats.released += (uint64_t)n << order;
 	for (size_t i = 0; i < n; i++)
@@ -140,6 +144,16 @@ static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_
 	return 0;
 }
 
+/* As Xen knows them: of a PV guest by mfn. An extent of it is whole, so its frames follow. */
+static const uint64_t *names_of(struct xr_physmap *pm, const uint64_t *gfns, size_t n)
+{
+	if (!pm->cfg.p2m)
+		return gfns;
+	for (size_t i = 0; i < n; i++)
+		pm->mfns[i] = xr_p2m_mfn(pm->cfg.p2m, gfns[i]);
+	return pm->mfns;
+}
+
 int xr_pm_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 		  struct xr_pfnset *set)
 {
@@ -151,7 +165,7 @@ int xr_pm_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfn
 		return ret;
 	start = xr_now();
 	span = XR_SPAN_BEGIN(release, n);
-	done = pm->host->ops->release(pm->host, order, n, gfns);
+	done = pm->host->ops->release(pm->host, order, n, names_of(pm, gfns, n));
 	XR_SPAN_END(release, span, n, done);
 	pm->stats.release_ns += xr_now() - start;
 	pm->stats.release_calls++;

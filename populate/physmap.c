@@ -10,6 +10,7 @@
 /* A step ahead is small enough to look for input after it. */
 #define STEP_GUESSES 4u
 #define BOOKS_PER_TIB ((size_t)52 << 20)
+#define P2M_REGIONS 65536u /* that may be filled less than a quarter: 256 MiB */
 #define STEP_2M 16u
 #define STEP_4K (2 * XR_REGION_PFNS)
 #define ENSURE_REGIONS 64u
@@ -159,7 +160,9 @@ static int check_books(struct xr_physmap *pm)
 
 	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
 		bytes += xr_pfnset_bytes(sets[i]);
-	if (bytes <= most)
+	if (bytes <= most &&
+	    (!pm->cfg.p2m ||
+	     xr_p2m_regions(pm->cfg.p2m) <= P2M_REGIONS + pm->max_pages / (XR_REGION_PFNS / 4)))
 		return 0;
 	return xr_fail(pm->err, -EOPNOTSUPP, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
 		       "the stream strews %" PRIu64 " frames over so many places that the books "
@@ -189,6 +192,11 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 		at += k.now;
 	}
 	return ret ? ret : check_books(pm);
+}
+
+void xr_physmap_limit(struct xr_physmap *pm, uint64_t end)
+{
+	pm->plan.limit = end;
 }
 
 void xr_physmap_foresee(struct xr_physmap *pm, const struct xr_pfnset *want)

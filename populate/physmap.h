@@ -45,6 +45,7 @@ struct xr_physmap {
 	size_t nsmall;
 	uint64_t gone[XR_BATCH_4K]; /* to be released */
 	size_t ngone;
+	uint64_t mfns[XR_BATCH_4K]; /* PV: of a call */
 };
 
 /* account.c: the two calls that change the guest, and the books about them. */

@@ -10,6 +10,7 @@ int xr_plan_init(struct xr_plan *p, const struct xr_physmap_config *cfg)
 {
 	p->policy = cfg->policy;
 	p->max_order = cfg->policy == XR_POLICY_4K ? 0 : cfg->max_order;
+	p->limit = XR_PFN_LIMIT;
 	p->ahead = cfg->policy == XR_POLICY_EXACT ? cfg->ahead_pages : 0;
 	p->first_pass = true;
 	p->window = p->ahead < XR_REGION_PFNS ? p->ahead : XR_REGION_PFNS;

@@ -34,6 +34,7 @@ struct xr_plan {
 	enum xr_policy policy;
 	unsigned int max_order;
 	uint64_t ahead; /* pages */
+	uint64_t limit; /* nothing is guessed from this pfn on */
 
 	struct xr_pfnset *populated, *due, *guessed;
 	struct xr_pfnset *tried_2m, *tried_1g; /* of region numbers: asked for once already */

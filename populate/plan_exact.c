@@ -124,7 +124,7 @@ static bool worth_a_guess(const struct xr_plan *p, const struct xr_group *g,
 {
 	uint64_t base = g->region << 9;
 
-	return edge > base && edge < base + XR_REGION_PFNS &&
+	return edge > base && edge < base + XR_REGION_PFNS && base + XR_REGION_PFNS <= p->limit &&
 	       solid(f->ram, (unsigned int)(edge - base)) &&
 	       !xr_plan_forbidden(base, XR_ORDER_2M) &&
 	       xr_pfnset_count(p->guessed) + XR_REGION_PFNS - members(g->bits) <= p->window;

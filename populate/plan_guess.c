@@ -81,7 +81,7 @@ void xr_plan_guess(struct xr_plan *p, size_t max)
 	p->ngroups = 0;
 	if (!p->first_pass || !p->edge)
 		return;
-	for (; region < end && region < XR_PFN_LIMIT >> 9; region++) {
+	for (; region < end && region < p->limit >> 9; region++) {
 		uint64_t have[8], any = 0;
 
 		if (p->ngroups == max || pages > p->window)

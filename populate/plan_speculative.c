@@ -10,7 +10,8 @@ static bool first_touch(const struct xr_plan *p, const struct xr_group *g, unsig
 	uint64_t pfn = g->region << 9;
 
 	return (g->bits[0] & 1) && !(pfn & (((uint64_t)1 << order) - 1)) &&
-	       !xr_plan_forbidden(pfn, order) && xr_plan_extent_open(p, pfn, order);
+	       pfn + ((uint64_t)1 << order) <= p->limit && !xr_plan_forbidden(pfn, order) &&
+	       xr_plan_extent_open(p, pfn, order);
 }
 
 void xr_plan_speculative(struct xr_plan *p, const struct xr_known *k)

@@ -12,6 +12,7 @@
 #define XR_POPULATE_H
 
 #include "base/error.h"
+#include "base/p2m.h"
 #include "base/pfnset.h"
 #include "host/host.h"
 
@@ -21,6 +22,7 @@ struct xr_physmap_config {
 	enum xr_policy policy;
 	unsigned int max_order;
 	uint64_t ahead_pages; /* exact without an index: how far to allocate ahead */
+	struct xr_p2m *p2m;   /* PV: is kept as frames come and go; HVM: NULL */
 
 	/*
 	 * Frames are about to be taken from the guest: finish all copies to them, drop every
@@ -71,6 +73,9 @@ void xr_physmap_close(struct xr_physmap **pm);
  */
 int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 		     const struct xr_entries *const *next, size_t nnext, struct xr_error *err);
+
+/* The guest ends before this pfn: nothing is guessed behind it. */
+void xr_physmap_limit(struct xr_physmap *pm, uint64_t end);
 
 /* From here on the final set of frames is known: xr_physmap_ensure() takes the place of apply. The
  * set is kept by reference. */

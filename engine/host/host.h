@@ -2,8 +2,9 @@
 /*
  * What a restore needs of a hypervisor, and nothing else. Two hosts implement it: xen and model.
  *
- * gfns are guest frame numbers in units of 4 KiB (HVM: gfn = pfn). Extents are 2^order frames,
- * their gfn aligned to the order. Calls return 0 or a negative errno unless said otherwise.
+ * gfns are frame numbers as Xen takes them, in units of 4 KiB. HVM: gfn = pfn. PV: gfn = mfn, which
+ * Xen chooses when it populates a pfn. Extents are 2^order frames, their pfn aligned to the order.
+ * Calls return 0 or a negative errno unless said otherwise.
  *
  * A host handle is used by one thread at a time. Mapping goes through a mapper, one per worker,
  * opened in the worker itself (no handle survives fork); mappers of one host may be used at the
@@ -32,6 +33,23 @@ struct xr_dominfo {
 	uint32_t max_vcpu_id;
 	uint64_t tot_pages; /* owned now, including pages that only a mapping keeps */
 	uint64_t max_pages;
+	uint64_t shared_info_gfn; /* PV */
+};
+
+enum xr_vcpu_state {
+	XR_VCPU_BASIC,	  /* vcpu_guest_context of the guest's width, in XR_VCPU_BASIC_BYTES */
+	XR_VCPU_EXTENDED, /* xen_domctl_ext_vcpucontext, or the first bytes of one */
+	XR_VCPU_XSAVE,	  /* xcr0, xcr0_accum and the area, as in the stream */
+	XR_VCPU_MSRS,	  /* 16 bytes each, as in the stream */
+	XR_VCPU_STATES,
+};
+
+#define XR_VCPU_BASIC_BYTES 5168u /* Xen reads so many for a guest of any width */
+
+/* A page table to be pinned. */
+struct xr_pin {
+	unsigned int level; /* 1 to 4 */
+	uint64_t gfn;
 };
 
 /* What Xen names when it refuses a CPU policy; ~0 where it names nothing. */
@@ -54,9 +72,11 @@ struct xr_host_ops {
 	 * XENMEM_populate_physmap. Returns the number of extents done: a short count is a failure
 	 * at exactly that extent, earlier ones are done, later ones untouched (Xen gives no
 	 * reason). Negative: the call could not be made at all, nothing is done.
-	 * Never for a gfn that is backed: Xen then leaks the old page without an error.
+	 * Never for a pfn that is backed: Xen then leaks the old page without an error.
+	 * PV: mfns[i] becomes the first frame of extent i, the others follow it; HVM: mfns is NULL.
 	 */
-	long (*populate)(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
+	long (*populate)(struct xr_host *h, unsigned int order, size_t n, const uint64_t *pfns,
+			 uint64_t *mfns);
 
 	/*
 	 * XENMEM_decrease_reservation; result as for populate. Only for backed gfns without a live
@@ -72,8 +92,21 @@ struct xr_host_ops {
 		       uint32_t incarnation);
 	int (*set_param)(struct xr_host *h, uint32_t index, uint64_t value);
 	int (*set_hvm_context)(struct xr_host *h, const void *context, uint32_t size);
-	int (*seed_grants)(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+	/* hvm: what the domain is. */
+	int (*seed_grants)(struct xr_host *h, bool hvm, uint64_t console_gfn, uint64_t store_gfn,
 			   uint32_t console_domid, uint32_t store_domid);
+
+	/*
+	 * PV only, -EINVAL for HVM, of which the width is 8. It is that of a guest's word, 4 or 8
+	 * bytes; a new domain has 8, and it can be made 4 as long as the domain owns no page.
+	 * Loading a context and pinning make Xen validate page tables, which fails while anyone
+	 * maps one writable.
+	 */
+	int (*get_width)(struct xr_host *h, unsigned int *width);
+	int (*set_width)(struct xr_host *h, unsigned int width);
+	int (*set_vcpu)(struct xr_host *h, uint32_t vcpu, enum xr_vcpu_state state,
+			const void *blob, uint32_t size);
+	int (*pin)(struct xr_host *h, size_t n, const struct xr_pin *pins);
 
 	/* May be NULL: nobody else can map. */
 	void (*share)(struct xr_host *h, struct xr_host_share *out);

@@ -45,6 +45,10 @@ static size_t place(struct xr_model *m, uintptr_t base, bool with_refs, uint64_t
 		m->refs[i] = with_refs ? (uint32_t *)(base + at) : NULL;
 		at += with_refs ? MFN_LIMIT * sizeof(uint32_t) : 0;
 	}
+	for (int i = 0; i < 2; i++) {
+		m->frame[i] = (struct model_frame *)(base + at);
+		at += PV_FRAMES * sizeof(*m->frame[i]);
+	}
 	return at;
 }
 
@@ -94,6 +98,8 @@ static int complete(struct xr_model_settings *set)
 {
 	if (!set->max_gfn)
 		set->max_gfn = ((uint64_t)1 << GFN_BITS) - 1;
+	if (set->follow && !set->max_vcpu_id)
+		set->max_vcpu_id = PV_VCPUS - 1;
 	if (set->max_gfn >> GFN_BITS || set->max_order > XR_ORDER_1G)
 		return -EINVAL;
 	return 0;
@@ -108,6 +114,7 @@ static void begin_life(struct xr_model *m, const struct xr_model_settings *set)
 	m->s->owned = m->s->stats.peak_pages = set->start_pages;
 	m->s->highest = NO_FRAME;
 	m->s->fail_order = 255;
+	model_pv_reset_locked(m);
 }
 
 static int init_state(struct xr_model *m, const struct xr_model_settings *set)
@@ -186,6 +193,8 @@ static void forget_frames(struct xr_model *m)
 
 		if (n && m->refs[f])
 			memset(m->refs[f], 0, n * sizeof(*m->refs[f]));
+		if (m->s->set.pv)
+			memset(m->frame[f], 0, n * sizeof(*m->frame[f]));
 		if (n)
 			model_pages_free(m, f ? MFN_HUGE : 0, n);
 		m->s->next_mfn[f] = 0;
@@ -204,7 +213,7 @@ int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s)
 	set.without_memory = st->set.without_memory;
 	set.no_huge = st->set.no_huge;
 	model_p2m_clear_locked(m);
-	forget_frames(m);
+	forget_frames(m); /* by the old settings */
 	memset(&st->stats, 0, sizeof(st->stats));
 	memset(st->fault, 0, sizeof(st->fault));
 	memset(st->param, 0, sizeof(st->param));
@@ -216,6 +225,19 @@ int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s)
 	begin_life(m, &set);
 	model_unlock(m);
 	return 0;
+}
+
+void xr_model_follow(struct xr_model *m, bool pv)
+{
+	struct model_state *s = m->s;
+
+	model_lock(m);
+	if (s->set.follow && s->set.pv != pv && s->highest == NO_FRAME) {
+		forget_frames(m);
+		s->set.pv = pv;
+		model_pv_reset_locked(m);
+	}
+	model_unlock(m);
 }
 
 static int keep_over_exec(int fd)

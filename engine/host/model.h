@@ -5,6 +5,11 @@
  * a second populate of a backed gfn succeeds and leaks the old page; release of an empty gfn is a
  * short count; a superpage that loses a page is split for good; a mapped page stays counted.
  *
+ * A PV domain has mfns that are not its pfns, and types: a page table can be validated only where
+ * nothing writable maps it, nor any table below it, and no longer be mapped writable then. A failed
+ * validation leaves some types behind: the domain is good for nothing but its end, as after any
+ * failed restore. Functions for tests take pfns for both kinds of domain.
+ *
  * The state lives in shared memory, so that forked workers see one guest; a process-shared lock
  * guards it. Guest memory is a private tmpfs with huge pages for 2M and 1G extents and one without
  * for 4K ones (memfds where mounting is not allowed: xr_model_has_huge_pages() then says no).
@@ -28,6 +33,9 @@ enum xr_model_call {
 	XR_CALL_MAPPER,
 	XR_CALL_MAP,
 	XR_CALL_UNMAP,
+	XR_CALL_WIDTH, /* both calls */
+	XR_CALL_VCPU,
+	XR_CALL_PIN,
 	XR_CALL_COUNT,
 };
 
@@ -36,7 +44,8 @@ struct xr_model_settings {
 	uint64_t start_pages;	/* 0; owned by the domain but at no gfn (counted in tot_pages) */
 	uint64_t max_gfn;	/* 0: 2^36 - 1; higher gfns can't be populated */
 	bool pv;		/* false */
-	uint32_t max_vcpu_id;	/* 0 */
+	bool follow;		/* false; becomes what the first restore is of, while it is empty */
+	uint32_t max_vcpu_id;	/* 0; with follow 127, if it is 0 */
 	bool without_memory;	/* accounting only: no frame has contents, mappings are scratch */
 	bool no_huge;		/* don't try for huge pages */
 	unsigned int max_order; /* 18; larger extents get a short count */
@@ -52,6 +61,9 @@ void xr_model_destroy(struct xr_model **m);
 /* As freshly created, with these settings, but for without_memory and no_huge, which stay: faster
  * than a new one. Nobody else uses the model, and no mapper is open. */
 int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s);
+
+/* Make an empty domain that follows (see the settings) PV, or HVM. Any other stays what it is. */
+void xr_model_follow(struct xr_model *m, bool pv);
 
 /*
  * Share a model with programs that this process starts: share makes the descriptors of the model
@@ -104,6 +116,7 @@ struct xr_model_stats {
 	uint64_t released_dirty;  /* releases of a frame that is neither all zero nor fresh */
 	uint64_t peak_pages;	  /* largest tot_pages ever */
 	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
+	uint64_t pinned;		       /* page tables */
 };
 void xr_model_stats(struct xr_model *m, struct xr_model_stats *out);
 
@@ -134,7 +147,20 @@ uint64_t xr_model_hash(const void *data, size_t n);
 
 /* What was set; for tests. ~0 / NULL where never set. */
 uint64_t xr_model_param(struct xr_model *m, uint32_t index);
-/* The calls other than memory and mapping in order, e.g. "policy tsc param:1 context grants". */
+
+/* PV. Frame numbers either way, ~0 where there is none. */
+uint64_t xr_model_mfn(struct xr_model *m, uint64_t pfn);
+uint64_t xr_model_pfn(struct xr_model *m, uint64_t mfn);
+/* The level of the page table that the frame is by its type, 0 for none. */
+unsigned int xr_model_table(struct xr_model *m, uint64_t pfn, bool *pinned);
+unsigned int xr_model_width(struct xr_model *m);
+/* What was set, up to size bytes of it; its true size, or -ENOENT. */
+int xr_model_vcpu(struct xr_model *m, uint32_t vcpu, enum xr_vcpu_state state, void *out,
+		  size_t size);
+int xr_model_shared_info(struct xr_model *m, void *page);
+
+/* The calls other than memory and mapping in order, e.g. "policy tsc param:1 context grants"; for
+ * PV e.g. "width:4 vcpu:0:basic pin:3". */
 const char *xr_model_log(struct xr_model *m);
 
 #endif

@@ -46,7 +46,7 @@ static uint64_t assign_locked(struct xr_model *m, unsigned int order, uint64_t n
 		model_reap_locked(m);
 	if (room_locked(m, order) < n)
 		n = room_locked(m, order);
-	if (first + (n << order) > MFN_LIMIT)
+	if (first + (n << order) > (s->set.pv ? PV_FRAMES : MFN_LIMIT))
 		return 0;
 	s->next_mfn[file] = first + (n << order);
 	s->owned += n << order;
@@ -58,14 +58,19 @@ static uint64_t assign_locked(struct xr_model *m, unsigned int order, uint64_t n
 
 /* Enter the extents into the p2m. The one that fails stays owned, at no gfn, as in Xen. */
 static uint64_t enter_locked(struct xr_model *m, unsigned int order, uint64_t n,
-			     const uint64_t *gfns, uint64_t mfn)
+			     const uint64_t *gfns, uint64_t mfn, uint64_t *mfns)
 {
 	uint64_t done = 0;
 
 	while (done < n && gfn_in_range(m, gfns[done], order) &&
 	       !model_p2m_set_locked(m, gfns[done], mfn + (done << order), order)) {
-		uint64_t last = gfns[done++] + ((uint64_t)1 << order) - 1;
+		uint64_t last = gfns[done] + ((uint64_t)1 << order) - 1;
 
+		if (m->s->set.pv) {
+			model_frames_enter_locked(m, gfns[done], mfn + (done << order), order);
+			mfns[done] = model_shown(mfn + (done << order));
+		}
+		done++;
 		if (m->s->highest == NO_FRAME || m->s->highest < last)
 			m->s->highest = last;
 	}
@@ -75,7 +80,7 @@ static uint64_t enter_locked(struct xr_model *m, unsigned int order, uint64_t n,
 
 /* Returns extents done; fewer than n: the end of the call. */
 static uint64_t populate_batch(struct xr_model *m, unsigned int order, uint64_t n,
-			       const uint64_t *gfns)
+			       const uint64_t *gfns, uint64_t *mfns)
 {
 	uint64_t mfn, got, made, done = 0;
 
@@ -87,7 +92,7 @@ static uint64_t populate_batch(struct xr_model *m, unsigned int order, uint64_t 
 	made = model_pages_make(m, mfn, got << order) ? 0 : got;
 	model_lock(m);
 	if (made)
-		done = enter_locked(m, order, made, gfns, mfn);
+		done = enter_locked(m, order, made, gfns, mfn, mfns);
 	/* given back: what was not tried */
 	if (!made)
 		m->s->owned -= got << order;
@@ -119,7 +124,8 @@ static bool begin(struct xr_model *m, enum xr_model_call call, unsigned int orde
 	return arg < 0;
 }
 
-long model_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+long model_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+		    uint64_t *mfns)
 {
 	struct xr_model *m = model_of(h);
 	size_t done = 0;
@@ -127,9 +133,12 @@ long model_populate(struct xr_host *h, unsigned int order, size_t n, const uint6
 
 	if (begin(m, XR_CALL_POPULATE, order, &n, &rc))
 		return rc;
+	if (!mfns && m->s->set.pv)
+		return -EFAULT;
 	while (done < n) {
 		uint64_t batch = batch_extents(order, n - done);
-		uint64_t got = populate_batch(m, order, batch, gfns + done);
+		uint64_t got =
+			populate_batch(m, order, batch, gfns + done, mfns ? mfns + done : NULL);
 
 		done += got;
 		if (got < batch)
@@ -193,12 +202,18 @@ static void release_frame_locked(struct xr_model *m, struct freed *f, uint64_t m
 /* Take out one entry, of at most `pages` pages. Returns its pages; 0: there is none. */
 static uint64_t take_out_locked(struct xr_model *m, struct freed *f, uint64_t gfn, uint64_t pages)
 {
-	uint64_t mfn, got = model_p2m_del_locked(m, gfn, pages, &mfn);
+	uint64_t mfn, got = 0;
 
+	if (m->s->set.pv)
+		gfn = model_pfn_locked(m, gfn);
+	if (gfn != NO_FRAME)
+		got = model_p2m_del_locked(m, gfn, pages, &mfn);
 	if (!got) {
 		m->s->stats.released_empty++;
 		return 0;
 	}
+	if (m->s->set.pv)
+		model_frames_leave_locked(m, mfn, got);
 	m->s->owned -= got;
 	m->s->stats.pages_released += got;
 	if (m->s->set.without_memory)

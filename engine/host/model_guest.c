@@ -46,8 +46,7 @@ void xr_model_given(struct xr_model *m, struct xr_model_given *out)
 	model_unlock(m);
 }
 
-/* Lock, count the call and log it. 0, or what a fault says. */
-static int enter(struct xr_model *m, enum xr_model_call call, const char *name)
+int model_enter(struct xr_model *m, enum xr_model_call call, const char *name)
 {
 	int rc = 0;
 
@@ -62,7 +61,7 @@ static int enter(struct xr_model *m, enum xr_model_call call, const char *name)
 static int info(struct xr_host *h, struct xr_dominfo *out)
 {
 	struct xr_model *m = model_of(h);
-	int rc = enter(m, XR_CALL_INFO, NULL);
+	int rc = model_enter(m, XR_CALL_INFO, NULL);
 
 	if (rc)
 		goto out;
@@ -74,6 +73,7 @@ static int info(struct xr_host *h, struct xr_dominfo *out)
 		.max_vcpu_id = m->s->set.max_vcpu_id,
 		.tot_pages = model_tot_locked(m),
 		.max_pages = m->s->set.max_pages,
+		.shared_info_gfn = m->s->set.pv ? model_shown(0) : 0,
 	};
 out:
 	model_unlock(m);
@@ -85,7 +85,7 @@ static int set_cpu_policy(struct xr_host *h, const void *leaves, uint32_t nr_lea
 {
 	struct xr_model *m = model_of(h);
 	struct xr_model_given *g = &m->s->given;
-	int rc = enter(m, XR_CALL_CPU_POLICY, "policy");
+	int rc = model_enter(m, XR_CALL_CPU_POLICY, "policy");
 
 	*fault = (struct xr_policy_fault){ ~0u, ~0u, ~0u };
 	if (!rc && ((nr_leaves && !leaves) || (nr_msrs && !msrs)))
@@ -105,7 +105,7 @@ static int set_tsc(struct xr_host *h, uint32_t mode, uint64_t nsec, uint32_t khz
 {
 	struct xr_model *m = model_of(h);
 	struct xr_model_given *g = &m->s->given;
-	int rc = enter(m, XR_CALL_TSC, "tsc");
+	int rc = model_enter(m, XR_CALL_TSC, "tsc");
 
 	if (!rc) {
 		g->tsc_mode = mode;
@@ -156,7 +156,7 @@ static int set_param_locked(struct xr_model *m, uint32_t index, uint64_t value)
 static int set_param(struct xr_host *h, uint32_t index, uint64_t value)
 {
 	struct xr_model *m = model_of(h);
-	int rc = enter(m, XR_CALL_PARAM, NULL);
+	int rc = model_enter(m, XR_CALL_PARAM, NULL);
 
 	if (!rc) {
 		model_log_locked(m, "param:%u", index);
@@ -196,7 +196,7 @@ static bool context_is_sound(const unsigned char *p, uint32_t size)
 static int set_hvm_context(struct xr_host *h, const void *context, uint32_t size)
 {
 	struct xr_model *m = model_of(h);
-	int rc = enter(m, XR_CALL_CONTEXT, "context");
+	int rc = model_enter(m, XR_CALL_CONTEXT, "context");
 
 	if (!rc && (m->s->set.pv || !context_is_sound(context, size)))
 		rc = -EINVAL;
@@ -208,13 +208,15 @@ static int set_hvm_context(struct xr_host *h, const void *context, uint32_t size
 	return rc;
 }
 
-static int seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+static int seed_grants(struct xr_host *h, bool hvm, uint64_t console_gfn, uint64_t store_gfn,
 		       uint32_t console_domid, uint32_t store_domid)
 {
 	struct xr_model *m = model_of(h);
 	struct xr_model_given *g = &m->s->given;
-	int rc = enter(m, XR_CALL_GRANTS, "grants");
+	int rc = model_enter(m, XR_CALL_GRANTS, "grants");
 
+	if (!rc && hvm == m->s->set.pv)
+		rc = -EINVAL;
 	if (!rc) {
 		g->console_gfn = console_gfn;
 		g->store_gfn = store_gfn;
@@ -249,6 +251,10 @@ static const struct xr_host_ops ops = {
 	.set_param = set_param,
 	.set_hvm_context = set_hvm_context,
 	.seed_grants = seed_grants,
+	.get_width = model_get_width,
+	.set_width = model_set_width,
+	.set_vcpu = model_set_vcpu,
+	.pin = model_pin,
 	.share = share,
 	.mapper_open = model_mapper_open,
 	.mapper_close = model_mapper_close,

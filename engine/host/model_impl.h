@@ -26,6 +26,8 @@
 #define MFN_HUGE ((uint64_t)1 << 40)
 #define MFN_LIMIT ((uint64_t)1 << 33) /* pages in each backing file, freed ones included */
 #define NO_FRAME (~(uint64_t)0)
+#define PV_FRAMES ((uint64_t)1 << 26) /* of a PV domain's, in each backing file */
+#define PV_VCPUS 128u
 
 #define MODEL_MAGIC 0x786d6f64656c3031u
 #define MODEL_FAULTS 32u
@@ -69,6 +71,10 @@ struct model_file {
 	ino_t ino;
 };
 
+struct model_vcpu {
+	unsigned char blob[XR_VCPU_STATES][16384];
+};
+
 struct model_state {
 	uint64_t magic;
 	pthread_mutex_t lock; /* robust: owners die */
@@ -88,6 +94,9 @@ struct model_state {
 	uint64_t param[MODEL_PARAMS];
 	bool param_set[MODEL_PARAMS];
 	struct xr_model_given given;
+	unsigned int width;
+	uint32_t vcpu_size[PV_VCPUS][XR_VCPU_STATES]; /* 0: never set */
+	struct model_vcpu vcpu[PV_VCPUS];
 	uint32_t log_len;
 	char log[MODEL_LOG];
 
@@ -100,12 +109,30 @@ struct model_state {
 	uint32_t nodes_used, free_node;
 };
 
+/* Of a PV domain's frame. */
+enum model_type {
+	TYPE_NONE,
+	TYPE_L1, /* page tables: the level */
+	TYPE_L2,
+	TYPE_L3,
+	TYPE_L4,
+	TYPE_WRITABLE, /* by page tables; foreign mappings count in refs[] */
+	TYPE_SEGDESC,
+};
+
+struct model_frame {
+	uint64_t gfn; /* of the guest, plus one; 0: not the domain's */
+	uint32_t type;
+	uint32_t count : 31, pinned : 1;
+};
+
 /* One process's view. Only state_fd, file[] and addresses: all else is shared. */
 struct xr_model {
 	struct model_state *s;
 	uint64_t *region; /* the p2m, a word for each 2M: see model_p2m.c */
 	uint64_t (*table)[REGION_PAGES];
-	uint32_t *refs[2]; /* by mfn; NULL without memory */
+	uint32_t *refs[2];	      /* by mfn; NULL without memory */
+	struct model_frame *frame[2]; /* by mfn, PV only */
 	struct model_node *node;
 	size_t bytes;
 	int state_fd;
@@ -169,11 +196,37 @@ void model_mapper_close(struct xr_mapper *mapper);
 void *model_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, int *err);
 int model_unmap(struct xr_mapper *mapper, void *addr, size_t n);
 
+/* model_pv.c */
+/* The mfn of the model for what the host's calls name: a gfn, or for PV an mfn as it is shown
+ * outside. NO_FRAME: not the domain's. order may be NULL. */
+uint64_t model_lookup_locked(struct xr_model *m, uint64_t gfn, int *order);
+/* The extent is the domain's, at these pfns. */
+void model_frames_enter_locked(struct xr_model *m, uint64_t gfn, uint64_t mfn, unsigned int order);
+void model_frames_leave_locked(struct xr_model *m, uint64_t mfn, uint64_t count);
+uint64_t model_shown(uint64_t mfn);
+/* The pfn at which PV's shown mfn is. NO_FRAME: at none. */
+uint64_t model_pfn_locked(struct xr_model *m, uint64_t shown);
+/* May a foreign mapping be writable? */
+bool model_writable_locked(struct xr_model *m, uint64_t mfn);
+/* One more user of the frame (shown) as that type: validates it. */
+int model_type_get_locked(struct xr_model *m, uint64_t shown, enum model_type type);
+void model_pv_reset_locked(struct xr_model *m);
+int model_pin(struct xr_host *h, size_t n, const struct xr_pin *pins);
+
+/* model_vcpu.c */
+int model_get_width(struct xr_host *h, unsigned int *width);
+int model_set_width(struct xr_host *h, unsigned int width);
+int model_set_vcpu(struct xr_host *h, uint32_t vcpu, enum xr_vcpu_state state, const void *blob,
+		   uint32_t size);
+
 /* model_extents.c */
-long model_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
+long model_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+		    uint64_t *mfns);
 long model_release(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
 
 /* model_guest.c: a handle, and the calls that set the state of the guest. */
 struct xr_model *model_of(struct xr_host *h);
+/* Lock, count the call and log it (name may be NULL). 0, or what a fault says. */
+int model_enter(struct xr_model *m, enum xr_model_call call, const char *name);
 
 #endif

@@ -317,10 +317,11 @@ static uint32_t take_frames(struct mapper *mp, size_t n, const uint64_t *gfns, i
 		return 0;
 	m->node[map].count = (uint32_t)n;
 	for (size_t i = 0; i < n; i++) {
-		int order;
-		uint64_t mfn = model_p2m_get_locked(m, gfns[i], &order);
+		uint64_t mfn = model_lookup_locked(m, gfns[i], NULL);
 
-		err[i] = mfn == NO_FRAME || bad == (int)i ? -EINVAL : 0;
+		err[i] = mfn == NO_FRAME || bad == (int)i || !model_writable_locked(m, mfn)
+				 ? -EINVAL
+				 : 0;
 		if (err[i])
 			continue;
 		if (add_frame(m, map, &tail, mfn, i && !err[i - 1])) {

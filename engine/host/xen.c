@@ -16,6 +16,7 @@
 
 /* gfns per memory_op, in a buffer that Xen can read and that is allocated once. */
 #define BATCH 2048u
+#define PINS 256u /* in one call */
 
 struct xen_host {
 	struct xr_host host;
@@ -81,12 +82,13 @@ static int xen_info(struct xr_host *h, struct xr_dominfo *info)
 		.max_vcpu_id = di.max_vcpu_id,
 		.tot_pages = di.tot_pages,
 		.max_pages = di.max_pages,
+		.shared_info_gfn = di.shared_info_frame,
 	};
 	return 0;
 }
 
 static long reservation(struct xen_host *x, unsigned int cmd, unsigned int order, size_t n,
-			const uint64_t *gfns)
+			const uint64_t *gfns, uint64_t *mfns)
 {
 	struct xen_memory_reservation r = {
 		.nr_extents = n,
@@ -99,17 +101,19 @@ static long reservation(struct xen_host *x, unsigned int cmd, unsigned int order
 	memcpy(x->extents, gfns, n * sizeof(*gfns));
 	set_xen_guest_handle_raw(r.extent_start, x->extents);
 	done = xc_memory_op(x->xch, cmd, &r, sizeof(r));
+	if (mfns && done > 0)
+		memcpy(mfns, x->extents, (size_t)done * sizeof(*mfns));
 	return done < 0 ? (errno ? -errno : -EIO) : done;
 }
 
 static long batched(struct xen_host *x, unsigned int cmd, unsigned int order, size_t n,
-		    const uint64_t *gfns)
+		    const uint64_t *gfns, uint64_t *mfns)
 {
 	size_t done = 0;
 
 	while (done < n) {
 		size_t part = n - done < BATCH ? n - done : BATCH;
-		long rc = reservation(x, cmd, order, part, gfns + done);
+		long rc = reservation(x, cmd, order, part, gfns + done, mfns ? mfns + done : NULL);
 
 		if (rc < 0)
 			return done ? (long)done : rc;
@@ -120,14 +124,15 @@ static long batched(struct xen_host *x, unsigned int cmd, unsigned int order, si
 	return (long)done;
 }
 
-static long xen_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+static long xen_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *pfns,
+			 uint64_t *mfns)
 {
-	return batched(of(h), XENMEM_populate_physmap, order, n, gfns);
+	return batched(of(h), XENMEM_populate_physmap, order, n, pfns, mfns);
 }
 
 static long xen_release(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
 {
-	return batched(of(h), XENMEM_decrease_reservation, order, n, gfns);
+	return batched(of(h), XENMEM_decrease_reservation, order, n, gfns, NULL);
 }
 
 static int xen_set_cpu_policy(struct xr_host *h, const void *leaves, uint32_t nr_leaves,
@@ -159,11 +164,103 @@ static int xen_set_hvm_context(struct xr_host *h, const void *context, uint32_t 
 					       (uint8_t *)(uintptr_t)context, size));
 }
 
-static int xen_seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+static int xen_seed_grants(struct xr_host *h, bool hvm, uint64_t console_gfn, uint64_t store_gfn,
 			   uint32_t console_domid, uint32_t store_domid)
 {
-	return result(xc_dom_gnttab_seed(of(h)->xch, of(h)->domid, true, console_gfn, store_gfn,
+	return result(xc_dom_gnttab_seed(of(h)->xch, of(h)->domid, hvm, console_gfn, store_gfn,
 					 console_domid, store_domid));
+}
+
+static int xen_get_width(struct xr_host *h, unsigned int *width)
+{
+	return result(xc_domain_get_guest_width(of(h)->xch, of(h)->domid, width));
+}
+
+static int call(struct xen_host *x, struct xen_domctl *d)
+{
+	d->domain = (domid_t)x->domid;
+	return result(xc_domctl(x->xch, d));
+}
+
+static int xen_set_width(struct xr_host *h, unsigned int width)
+{
+	struct xen_domctl d = { .cmd = XEN_DOMCTL_set_address_size };
+
+	d.u.address_size.size = width * 8;
+	return call(of(h), &d);
+}
+
+static int set_basic(struct xen_host *x, uint32_t vcpu, const void *blob)
+{
+	_Static_assert(sizeof(vcpu_guest_context_any_t) == XR_VCPU_BASIC_BYTES, "what Xen reads");
+	return result(xc_vcpu_setcontext(x->xch, x->domid, vcpu,
+					 (vcpu_guest_context_any_t *)(uintptr_t)blob));
+}
+
+static int set_extended(struct xen_host *x, const void *blob, uint32_t size)
+{
+	struct xen_domctl d = { .cmd = XEN_DOMCTL_set_ext_vcpucontext };
+
+	if (size > sizeof(d.u))
+		return -E2BIG;
+	memcpy(&d.u.ext_vcpucontext, blob, size);
+	return call(x, &d);
+}
+
+/* States that Xen reads from a buffer of ours. */
+static int set_buffered(struct xen_host *x, uint32_t vcpu, enum xr_vcpu_state state,
+			const void *blob, uint32_t size)
+{
+	struct xen_domctl d = { 0 };
+	DECLARE_HYPERCALL_BUFFER(void, buffer);
+	int rc;
+
+	buffer = xc_hypercall_buffer_alloc(x->xch, buffer, size);
+	if (!buffer)
+		return -ENOMEM;
+	memcpy(buffer, blob, size);
+	if (state == XR_VCPU_XSAVE) {
+		d.cmd = XEN_DOMCTL_setvcpuextstate;
+		d.u.vcpuextstate.vcpu = vcpu;
+		d.u.vcpuextstate.size = size;
+		set_xen_guest_handle(d.u.vcpuextstate.buffer, buffer);
+	} else {
+		d.cmd = XEN_DOMCTL_set_vcpu_msrs;
+		d.u.vcpu_msrs.vcpu = vcpu;
+		d.u.vcpu_msrs.msr_count = size / (uint32_t)sizeof(xen_domctl_vcpu_msr_t);
+		set_xen_guest_handle(d.u.vcpu_msrs.msrs, buffer);
+	}
+	rc = call(x, &d);
+	xc_hypercall_buffer_free(x->xch, buffer);
+	return rc;
+}
+
+static int xen_set_vcpu(struct xr_host *h, uint32_t vcpu, enum xr_vcpu_state state,
+			const void *blob, uint32_t size)
+{
+	if (state == XR_VCPU_BASIC)
+		return set_basic(of(h), vcpu, blob);
+	if (state == XR_VCPU_EXTENDED)
+		return set_extended(of(h), blob, size);
+	return set_buffered(of(h), vcpu, state, blob, size);
+}
+
+static int xen_pin(struct xr_host *h, size_t n, const struct xr_pin *pins)
+{
+	static const unsigned int commands[] = { MMUEXT_PIN_L1_TABLE, MMUEXT_PIN_L2_TABLE,
+						 MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L4_TABLE };
+	struct mmuext_op ops[PINS];
+	int rc = 0;
+
+	for (size_t done = 0, part; !rc && done < n; done += part) {
+		part = n - done < PINS ? n - done : PINS;
+		for (size_t i = 0; i < part; i++) {
+			ops[i] = (struct mmuext_op){ .cmd = commands[pins[done + i].level - 1] };
+			ops[i].arg1.mfn = pins[done + i].gfn;
+		}
+		rc = result(xc_mmuext_op(of(h)->xch, ops, (unsigned int)part, of(h)->domid));
+	}
+	return rc;
 }
 
 static const struct xr_host_ops xen_ops;
@@ -238,6 +335,10 @@ static const struct xr_host_ops xen_ops = {
 	.set_param = xen_set_param,
 	.set_hvm_context = xen_set_hvm_context,
 	.seed_grants = xen_seed_grants,
+	.get_width = xen_get_width,
+	.set_width = xen_set_width,
+	.set_vcpu = xen_set_vcpu,
+	.pin = xen_pin,
 	.share = xen_share,
 	.mapper_open = xen_mapper_open,
 	.mapper_close = xen_mapper_close,

@@ -484,7 +484,7 @@ Test(verify, one_other_byte_is_another_guest)
 	for (unsigned int i = 0; i < 2; i++) {
 		cr_assert_eq(xr_model_create(&v.model[i], &set), 0);
 		cr_assert_eq(xr_host_model_open(&v.host[i], v.model[i]), 0);
-		cr_assert_eq(v.host[i]->ops->populate(v.host[i], XR_ORDER_4K, 3, gfns), 3);
+		cr_assert_eq(v.host[i]->ops->populate(v.host[i], XR_ORDER_4K, 3, gfns, NULL), 3);
 		cr_assert_eq(xr_model_poke(v.model[i], 8, page), 0);
 	}
 	cr_assert_eq(verify(&v, 0), 0);

@@ -617,13 +617,13 @@ Test(cli, a_toolstack_of_libxenguest_gets_the_engine_by_preload)
 	cr_expect_not_null(strstr(o.err, "xenrestore: stream"), "%s", o.err);
 }
 
-/* A PV domain is libxenguest's to restore: it is the one that refuses an HVM stream for it. */
-Test(cli, preloaded_the_engine_leaves_pv_domains_to_libxenguest)
+Test(cli, preloaded_the_engine_takes_pv_domains_too)
 {
 	struct outcome o =
 		sh("LD_PRELOAD=%s:%s XR_MODEL_PV=1 %s -v -s 847 $S", SHIM, PRELOAD, STOCK_RESTORE);
 
 	cr_expect_neq(o.code, 0);
-	cr_expect_null(strstr(o.err, "xenrestore"), "%s", o.err);
-	cr_expect_not_null(strstr(o.err, "x86_pv"), "%s", o.err);
+	cr_expect_not_null(strstr(o.err, "xenrestore: setup: the stream holds an HVM"), "%s",
+			   o.err);
+	cr_expect_null(strstr(o.err, "x86_pv"), "%s", o.err);
 }

@@ -66,7 +66,7 @@ struct figures {
 static int populate(struct xr_host *h, uint64_t frames)
 {
 	for (uint64_t gfn = 0; gfn < frames; gfn += REGION)
-		if (h->ops->populate(h, XR_ORDER_2M, 1, &gfn) != 1)
+		if (h->ops->populate(h, XR_ORDER_2M, 1, &gfn, NULL) != 1)
 			return -ENOMEM;
 	return 0;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every public function links, against a program that sees nothing but the public header. */
-#include <assert.h>
 #include "xenrestore.h"
+#include <assert.h>
 
 /* A caller that was built with an older header makes room for no more than this. */
 static_assert(sizeof(struct xr_error) == 304, "xr_error has another size than in a release");
 static_assert(sizeof(struct xr_progress) == 80, "xr_progress has another size than in a release");
-static_assert(sizeof(struct xr_callbacks) == 64,
-	       "xr_callbacks has another size than in a release");
+static_assert(sizeof(struct xr_callbacks) == 64, "xr_callbacks has another size than in a release");
 static_assert(sizeof(struct xr_settings) == 216, "xr_settings has another size than in a release");
 static_assert(sizeof(struct xr_result) == 320, "xr_result has another size than in a release");
 

@@ -20,10 +20,11 @@ static int info(struct xr_host *h, struct xr_dominfo *out)
 	return real->info(h, out);
 }
 
-static long populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+static long populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+		     uint64_t *mfns)
 {
 	called(true);
-	return real->populate(h, order, n, gfns);
+	return real->populate(h, order, n, gfns, mfns);
 }
 
 static long release(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
@@ -58,11 +59,11 @@ static int set_hvm_context(struct xr_host *h, const void *context, uint32_t size
 	return real->set_hvm_context(h, context, size);
 }
 
-static int seed_grants(struct xr_host *h, uint64_t console_gfn, uint64_t store_gfn,
+static int seed_grants(struct xr_host *h, bool hvm, uint64_t console_gfn, uint64_t store_gfn,
 		       uint32_t console_domid, uint32_t store_domid)
 {
 	called(true);
-	return real->seed_grants(h, console_gfn, store_gfn, console_domid, store_domid);
+	return real->seed_grants(h, hvm, console_gfn, store_gfn, console_domid, store_domid);
 }
 
 void hook_install(struct hook *k, struct xr_restore *r)

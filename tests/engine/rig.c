@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-void rig_init(struct rig *g, uint64_t max_pages, uint32_t version)
+static void init(struct rig *g, uint64_t max_pages, uint32_t version, bool pv)
 {
 	struct xr_model_settings ms;
 
@@ -15,12 +15,24 @@ void rig_init(struct rig *g, uint64_t max_pages, uint32_t version)
 	ms.max_pages = max_pages;
 	ms.no_huge = true;
 	ms.fill = REF_FILL;
+	ms.pv = pv;
+	ms.max_vcpu_id = pv;
 	cr_assert_eq(xr_model_create(&g->model, &ms), 0);
-	builder_begin(&g->b, XR_EMIT_BARE, version, false);
+	builder_begin(&g->b, XR_EMIT_BARE, version, pv);
 	xr_settings_default(&g->set);
 	g->set.host = XR_HOST_MODEL;
 	g->set.model = g->model;
 	g->set.workers = 2;
+}
+
+void rig_init(struct rig *g, uint64_t max_pages, uint32_t version)
+{
+	init(g, max_pages, version, false);
+}
+
+void rig_init_pv(struct rig *g, uint64_t max_pages)
+{
+	init(g, max_pages, 3, true);
 }
 
 void rig_tail(struct rig *g)

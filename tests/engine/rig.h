@@ -21,6 +21,9 @@ struct rig {
 /* A model with so many pages, a builder for an HVM stream of that version, default settings. */
 void rig_init(struct rig *g, uint64_t max_pages, uint32_t version);
 
+/* The same for a PV guest of two vcpus, which pvguest.h fills. */
+void rig_init_pv(struct rig *g, uint64_t max_pages);
+
 /* The tail of a saver: TSC, context, store (pfn 1) and console (pfn 2) parameters, END. */
 void rig_tail(struct rig *g);
 

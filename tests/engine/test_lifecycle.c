@@ -63,7 +63,7 @@ Test(lifecycle, settings_are_checked)
 	REFUSED((s.host = XR_HOST_XEN, s.model = (struct xr_model *)&s), -EINVAL);
 }
 
-Test(lifecycle, a_pv_stream_is_refused_before_anything_is_touched)
+Test(lifecycle, a_stream_for_a_domain_of_another_kind_is_refused_before_anything_is_touched)
 {
 	struct xr_model_stats st;
 	struct rig g;
@@ -72,7 +72,8 @@ Test(lifecycle, a_pv_stream_is_refused_before_anything_is_touched)
 	builder_free(&g.b);
 	builder_begin(&g.b, XR_EMIT_BARE, 3, true);
 	builder_end(&g.b, false, 0);
-	cr_assert_eq(rig_run(&g, FEED_PIPE), -EOPNOTSUPP);
+	cr_assert_eq(rig_run(&g, FEED_PIPE), -EINVAL);
+	cr_assert(strstr(g.err.text, "PV guest, domain 1 is HVM"), "%s", g.err.text);
 	cr_assert_not(g.err.host_failed);
 	xr_model_stats(g.model, &st);
 	cr_assert_eq(st.calls[XR_CALL_POPULATE], 0);

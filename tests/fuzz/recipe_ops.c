@@ -374,7 +374,7 @@ void recipe_cook(struct recipe *r, struct fuzz_input *in)
 	r->bare = (head & 3) == XR_EMIT_BARE && head & 8;
 	builder_begin(c.b, head & 3, version, (head & 0xf0) == 0xf0);
 	if ((head & 0xf0) == 0xf0)
-		unsound(&c); /* PV is not restored */
+		unsound(&c); /* the domain is not PV */
 	while (in->left && has_room(&c))
 		carry_out(&c, byte(&c) % OP_KINDS);
 	finish(&c, tail);

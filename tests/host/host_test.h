@@ -70,7 +70,7 @@ static inline struct xr_model_stats stats(struct rig *r)
 
 static inline long populate(struct rig *r, unsigned int order, uint64_t gfn)
 {
-	return r->h->ops->populate(r->h, order, 1, &gfn);
+	return r->h->ops->populate(r->h, order, 1, &gfn, NULL);
 }
 
 static inline long release(struct rig *r, unsigned int order, uint64_t gfn)
@@ -86,7 +86,7 @@ static inline long each_4k(struct rig *r, bool take, uint64_t gfn, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		g[i] = gfn + i;
-	rc = take ? r->h->ops->release(r->h, 0, n, g) : r->h->ops->populate(r->h, 0, n, g);
+	rc = take ? r->h->ops->release(r->h, 0, n, g) : r->h->ops->populate(r->h, 0, n, g, NULL);
 	free(g);
 	return rc;
 }

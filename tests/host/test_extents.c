@@ -66,7 +66,7 @@ Test(extents, the_limit_gives_a_short_count)
 	struct rig r = rig(600);
 	uint64_t two[2] = { 0, 512 };
 
-	cr_assert_eq(r.h->ops->populate(r.h, 9, 2, two), 1);
+	cr_assert_eq(r.h->ops->populate(r.h, 9, 2, two, NULL), 1);
 	cr_assert_eq(each_4k(&r, false, 1024, 100), 88);
 	cr_assert_eq(stats(&r).tot_pages, 600);
 	cr_assert_eq(xr_model_order(r.m, 1024 + 87), 0);
@@ -292,7 +292,7 @@ static uint64_t account(uint64_t tib, unsigned int order)
 
 		for (; n < 1024 && gfn < pages; gfn += size)
 			gfns[n++] = gfn;
-		cr_assert_eq(r.h->ops->populate(r.h, order, n, gfns), (long)n);
+		cr_assert_eq(r.h->ops->populate(r.h, order, n, gfns, NULL), (long)n);
 	}
 	cr_assert_eq(stats(&r).tot_pages, pages);
 	cr_assert_eq(order == 9 ? stats(&r).whole_2m : stats(&r).whole_1g, pages >> order);

@@ -100,7 +100,7 @@ Test(guest, the_log_has_the_order_and_faults_leave_no_trace)
 	cr_assert_eq(xr_model_param(r.m, 17), ~(uint64_t)0);
 	cr_assert_eq(r.h->ops->info(r.h, &info), -ESRCH);
 	cr_assert_eq(r.h->ops->info(r.h, &info), 0);
-	cr_assert_eq(r.h->ops->seed_grants(r.h, 1, 2, 0, 0), 0);
+	cr_assert_eq(r.h->ops->seed_grants(r.h, true, 1, 2, 0, 0), 0);
 	cr_assert_str_eq(xr_model_log(r.m), "policy tsc param:1 grants");
 	r.h->ops->mapper_close(r.map);
 	cr_assert_eq(r.h->ops->mapper_open(r.h, &r.map), -EMFILE);

@@ -120,7 +120,7 @@ static void step_extent(struct rig *r, struct naive *n, uint64_t *s, bool take, 
 		want += !dead;
 	}
 	got = take ? r->h->ops->release(r->h, order, count, gfns)
-		   : r->h->ops->populate(r->h, order, count, gfns);
+		   : r->h->ops->populate(r->h, order, count, gfns, NULL);
 	cr_assert_eq(got, want);
 }
 

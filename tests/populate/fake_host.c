@@ -91,17 +91,23 @@ static bool grant(struct fake_host *f, unsigned int order, uint64_t gfn)
 	return true;
 }
 
-static long fake_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+static long fake_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+			  uint64_t *mfns)
 {
 	struct fake_host *f = (struct fake_host *)h;
 	size_t i;
 
+	if (!mfns == f->pv)
+		abort();
 	f->populate_calls++;
 	f->calls_of[order]++;
 	if (f->call_error)
 		return f->call_error;
-	for (i = 0; i < n && grant(f, order, gfns[i]); i++)
+	for (i = 0; i < n && grant(f, order, gfns[i]); i++) {
 		f->extents_of[order]++;
+		if (mfns)
+			mfns[i] = gfns[i] + FAKE_MFNS;
+	}
 	f->refused_of[order] += i < n;
 	return (long)i + f->boast;
 }
@@ -130,7 +136,13 @@ static long fake_release(struct xr_host *h, unsigned int order, size_t n, const 
 	if (f->release_error && n > (size_t)f->release_error)
 		n = (size_t)f->release_error;
 	for (size_t i = 0; i < n; i++) {
-		for (uint64_t gfn = gfns[i]; gfn < gfns[i] + (1u << order); gfn++) {
+		const uint64_t first = f->pv ? gfns[i] - FAKE_MFNS : gfns[i];
+
+		if (first >= XR_PFN_LIMIT) {
+			f->released_empty++;
+			return (long)i;
+		}
+		for (uint64_t gfn = first; gfn < first + (1u << order); gfn++) {
 			if (!(f->frame[gfn] & SIZE_MASK)) {
 				f->released_empty++;
 				return (long)i;

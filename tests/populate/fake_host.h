@@ -24,6 +24,7 @@ struct fake_host {
 	long release_error;  /* likewise by release: negative, or a short count */
 	bool boast;	     /* counts say one more than was asked */
 	uint64_t seed;
+	bool pv; /* frames have mfns: the pfn they were made for plus FAKE_MFNS */
 
 	uint64_t tot_pages;
 	uint64_t info_calls, populate_calls, release_calls;
@@ -45,6 +46,8 @@ struct fake_host {
 	unsigned char *tried; /* by 2M region */
 	bool stopped_short;
 };
+
+#define FAKE_MFNS ((uint64_t)1 << 37)
 
 void fake_open(struct fake_host *f, uint64_t start_pages, uint64_t max_pages);
 void fake_close(struct fake_host *f);

@@ -256,6 +256,42 @@ Test(ahead, not_past_the_first_pass)
 	rig_close(&r);
 }
 
+Test(ahead, not_behind_the_end_of_the_guest)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0, 2048, RAM);
+	r.cfg.ahead_pages = 8192;
+	r.idle = true;
+	rig_begin(&r);
+	xr_physmap_limit(r.pm, 2048 + 512 + 100);
+	cr_assert_eq(rig_apply(&r, 2), 0);
+	cr_assert_eq(fake_order(&r.f, 2048), 9);
+	cr_assert_eq(fake_order(&r.f, 2048 + 512), -1);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
+Test(speculative, no_extent_reaches_behind_the_end_of_the_guest)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_SPECULATIVE, 9);
+	script_range(&r.s, 512, 512 + 1024, RAM);
+	r.chunk = 600;
+	rig_begin(&r);
+	xr_physmap_limit(r.pm, 512 + 1024 - 1);
+	cr_assert_eq(rig_apply(&r, 1), 0);
+	cr_assert_eq(fake_order(&r.f, 512), 9);
+	cr_assert_eq(fake_order(&r.f, 1024), 0);
+	cr_assert_eq(rig_apply(&r, r.s.nchunks), 0);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
 Test(ahead, not_where_the_first_pass_is_known_to_end)
 {
 	struct rig r;

@@ -210,11 +210,17 @@ static void begin(struct history *h, unsigned long seed)
 	h->idle = (unsigned int)rnd(101);
 	make_stream(h);
 	make_host(h);
+	if (seed % 3 == 0 && h->base < XR_P2M_LIMIT / 2) {
+		h->cfg.p2m = xr_p2m_create();
+		cr_assert_not_null(h->cfg.p2m);
+		h->f.pv = true;
+	}
 	cr_assert_eq(xr_physmap_open(&h->pm, &h->f.host, &h->cfg, &h->err), 0, "seed %lu", seed);
 }
 
 static void end(struct history *h)
 {
+	xr_p2m_destroy(h->cfg.p2m);
 	xr_physmap_close(&h->pm);
 	fake_close(&h->f);
 	script_close(&h->s);
@@ -303,6 +309,17 @@ static void check_end(struct history *h)
 	cr_assert_eq(st.release_calls, h->f.release_calls);
 }
 
+/* Of a PV guest, the table knows every frame by its mfn, and no other. */
+static void check_mfns(struct history *h)
+{
+	const uint64_t end = h->base + (h->regions + 2) * 512;
+
+	for (uint64_t pfn = h->base; h->cfg.p2m && pfn < end; pfn++)
+		cr_assert_eq(xr_p2m_mfn(h->cfg.p2m, pfn),
+			     fake_order(&h->f, pfn) < 0 ? XR_NO_MFN : pfn + FAKE_MFNS,
+			     "seed %lu: pfn %#lx", h->seed, pfn);
+}
+
 /* The books about whole entries say what the p2m says. */
 static void check_entries(struct history *h)
 {
@@ -352,6 +369,7 @@ static void one_history(unsigned long seed)
 		ret = xr_physmap_finish(h.pm, &h.err);
 	cr_assert_eq(ret, 0, "seed %lu: %s", seed, h.err.text);
 	check_end(&h);
+	check_mfns(&h);
 	check_entries(&h);
 	if (sees_regions(&h))
 		check_quality(&h);
@@ -465,6 +483,7 @@ static void one_foreseen_history(unsigned long seed)
 	}
 	cr_assert_eq(xr_physmap_finish(h.pm, &h.err), 0, "seed %lu: %s", seed, h.err.text);
 	check_end(&h);
+	check_mfns(&h);
 	check_entries(&h);
 	cr_assert_eq(h.f.release_calls, 0, "seed %lu", seed);
 	if (h.benign && h.cfg.max_order && h.cfg.policy != XR_POLICY_4K)

@@ -2,6 +2,8 @@
 /* Programs of the unmodified Xen libraries, run on the model. */
 #include "base/clock.h"
 #include "host/model.h"
+#include "lib/pvguest.h"
+#include "lib/pvref.h"
 #include "tiny_stream.h"
 
 #include <criterion/criterion.h>
@@ -31,6 +33,8 @@ static void read_all(int fd, char *buf, size_t size)
 	buf[got] = 0;
 }
 
+static const char *preloaded = PRELOAD_LIB;
+
 /* Run a program preloaded, its output in files. Returns the wait status. */
 static int run(char *const argv[], int in, int out, int err)
 {
@@ -44,7 +48,7 @@ static int run(char *const argv[], int in, int out, int err)
 
 		snprintf(options, sizeof(options), "%s:verify_asan_link_order=0", asan ? asan : "");
 		setenv("ASAN_OPTIONS", options, 1);
-		setenv("LD_PRELOAD", PRELOAD_LIB, 1);
+		setenv("LD_PRELOAD", preloaded, 1);
 		if (in >= 0)
 			dup2(in, 0);
 		dup2(out, 1);
@@ -175,4 +179,58 @@ Test(preload, libxenguest_restores_as_the_stream_says, .timeout = 60)
 		check_restore(fd, i & 1, seed + (uint64_t)i, &want);
 		close(fd);
 	}
+}
+
+/* A PV guest by xc_domain_restore() of whoever stands before the model. */
+static void restore_pv(unsigned int width)
+{
+	const struct pvref_ports ports = { 3, 4 };
+	int stream = memory_file(), out = memory_file(), err = memory_file(), status;
+	char path[64], number[16], log[4096], why[512];
+	char *argv[] = { (char *)STOCK_RESTORE, (char *)"-n", path, NULL };
+	struct xr_model_settings s;
+	struct pvguest guest;
+	struct builder b;
+	struct pvref ref;
+	struct xr_model_given given;
+	struct xr_model *m;
+
+	xr_model_settings_default(&s);
+	s.pv = true;
+	s.max_pages = 4096;
+	s.max_vcpu_id = 1;
+	cr_assert_eq(xr_model_create(&m, &s), 0);
+	snprintf(number, sizeof(number), "%d", xr_model_share(m));
+	setenv("XR_MODEL_FD", number, 1);
+	builder_begin(&b, XR_EMIT_BARE, 3, true);
+	pvguest_init(&guest, width);
+	pvguest_stream(&guest, &b);
+	cr_assert_eq(write(stream, builder_data(&b), builder_size(&b)), (ssize_t)builder_size(&b));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", stream);
+	status = run(argv, -1, out, err);
+	read_all(err, log, sizeof(log));
+	cr_assert_eq(status, 0, "%s", log);
+	cr_assert(pvref_read(&ref, builder_data(&b), builder_size(&b), 0));
+	xr_model_given(m, &given);
+	cr_expect(
+		pvref_check(&ref, m, &ports, given.store_gfn, given.console_gfn, why, sizeof(why)),
+		"%u-bit: %s", width * 8, why);
+	pvref_free(&ref);
+	pvguest_free(&guest);
+	builder_free(&b);
+	xr_model_destroy(&m);
+}
+
+Test(preload, libxenguest_restores_pv_guests)
+{
+	restore_pv(8);
+	restore_pv(4);
+}
+
+/* The same through our own host of Xen's libraries. */
+Test(preload, the_engine_restores_pv_guests_by_the_calls_of_libxenctrl)
+{
+	preloaded = SHIM ":" PRELOAD_LIB;
+	restore_pv(8);
+	restore_pv(4);
 }

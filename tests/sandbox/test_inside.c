@@ -170,7 +170,7 @@ static bool worker_probes(void *arg, char *why, size_t room)
 
 	(void)arg;
 	rig_init(&g, 1u << 10, 3);
-	if (xr_host_model_open(&host, g.model) || host->ops->populate(host, 0, 1, &pfn) != 1)
+	if (xr_host_model_open(&host, g.model) || host->ops->populate(host, 0, 1, &pfn, NULL) != 1)
 		return false;
 	real = host->ops;
 	ops = *real;

@@ -76,6 +76,7 @@ struct xr_model *domain(bool pv)
 
 	xr_model_settings_default(&set);
 	set.pv = pv;
+	set.max_vcpu_id = pv; /* what pvguest.h has */
 	set.fill = REF_FILL;
 	cr_assert_eq(xr_model_create(&m, &set), 0);
 	snprintf(fd, sizeof(fd), "%d", xr_model_share(m));

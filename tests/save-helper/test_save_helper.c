@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The save helper as libxl runs it: over two pipes, on the preloaded model. */
 #include "fixture.h"
+#include "lib/pvguest.h"
+#include "lib/pvref.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -204,11 +207,35 @@ Test(save_helper, checkpointed_streams_go_to_the_stock_helper)
 	xr_model_destroy(&m);
 }
 
-Test(save_helper, pv_domains_go_to_the_stock_helper)
+Test(save_helper, pv_guests_are_made_too)
 {
+	const struct pvref_ports ports = { 3, 4 };
 	struct xr_model *m = domain(true);
+	struct libxl l = { .retval = -9 };
+	int fd = memfd_create("pv", 0);
+	struct pvguest guest;
+	struct builder b;
+	struct pvref ref;
+	char why[512];
 
-	expect_handed_over(PLAIN, 0);
+	builder_begin(&b, XR_EMIT_BARE, 3, true);
+	pvguest_init(&guest, 8);
+	pvguest_stream(&guest, &b);
+	cr_assert_eq(write(fd, builder_data(&b), builder_size(&b)), (ssize_t)builder_size(&b));
+	cr_assert_eq(lseek(fd, 0, SEEK_SET), 0);
+	start_restore(&l, fd, PLAIN, 0);
+	libxl_serve(&l);
+	expect_exit(&l, 0);
+	cr_expect_str_eq(l.order, "static results complete");
+	cr_expect_eq(l.retval, 0);
+	cr_expect_eq(errors(&l), 0);
+	cr_expect_eq(lseek(fd, 0, SEEK_CUR), (off_t)b.end_offset);
+	cr_assert(pvref_read(&ref, builder_data(&b), builder_size(&b), 0));
+	cr_expect(pvref_check(&ref, m, &ports, l.store_gfn, l.console_gfn, why, sizeof(why)), "%s",
+		  why);
+	pvref_free(&ref);
+	pvguest_free(&guest);
+	builder_free(&b);
 	xr_model_destroy(&m);
 }
 
@@ -305,10 +332,10 @@ Test(save_helper, what_libraries_print_is_kept_from_libxl)
 
 Test(save_helper, nor_do_they_get_to_libxl_before_the_stock_helper_runs)
 {
-	struct xr_model *m = domain(true);
+	struct xr_model *m = domain(false);
 
 	setenv("XR_TEST_BEFORE", NOISY, 1);
-	expect_handed_over(PLAIN, 0);
+	expect_handed_over(888, 2);
 	xr_model_destroy(&m);
 }
 

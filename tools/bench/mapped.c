@@ -163,7 +163,7 @@ static int populate(struct job *j)
 			gfns[n] = at + n * REGION;
 			n++;
 		}
-		if (j->host->ops->populate(j->host, XR_ORDER_2M, n, gfns) != (long)n)
+		if (j->host->ops->populate(j->host, XR_ORDER_2M, n, gfns, NULL) != (long)n)
 			return -ENOMEM;
 		at += n * REGION;
 		__atomic_store_n(&j->made, at, __ATOMIC_RELEASE);

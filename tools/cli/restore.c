@@ -54,6 +54,7 @@ static int make_model(struct restore_options *o)
 	if (o->max_mib)
 		ms.max_pages = o->max_mib << (20 - XR_PAGE_SHIFT);
 	ms.without_memory = o->without_memory;
+	ms.follow = true;
 	rc = xr_model_create(&o->set.model, &ms);
 	if (!rc)
 		return 0;

@@ -100,7 +100,8 @@ const char *inspect_why_text(enum inspect_why why)
 		[INSPECT_GUEST_END] = "memory ends in it",
 		[INSPECT_VGA] = "the VGA hole lies in it",
 		[INSPECT_LATE] = "its frames came too late or too scattered to be planned as one",
-		[INSPECT_NOT_ASKED] = "no large extents are asked for (nor has a PV guest any)",
+		[INSPECT_NOT_ASKED] =
+			"no large extents are asked for (a PV guest's pages have no size in Xen)",
 	};
 
 	return texts[why];

@@ -42,11 +42,13 @@ static int paper_info(struct xr_host *h, struct xr_dominfo *info)
 	return 0;
 }
 
-static long paper_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns)
+static long paper_populate(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns,
+			   uint64_t *mfns)
 {
 	struct inspect_planner *p = (struct inspect_planner *)h;
 	struct xr_pfnset *set = order == XR_ORDER_1G ? p->large_1g : p->large_2m;
 
+	(void)mfns;
 	for (size_t i = 0; order && i < n; i++)
 		if (xr_pfnset_add(set, gfns[i] >> order, 1))
 			return (long)i;

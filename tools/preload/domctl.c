@@ -9,7 +9,6 @@
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
 
-/* Of the one domain; its shared info frame is one that fmem.c keeps apart from the guest. */
 static int fill_info(struct world *w, struct xen_domctl_getdomaininfo *out)
 {
 	struct xr_dominfo info;
@@ -22,7 +21,7 @@ static int fill_info(struct world *w, struct xen_domctl_getdomaininfo *out)
 	out->flags = XEN_DOMINF_paused | (info.hvm ? XEN_DOMINF_hvm_guest | XEN_DOMINF_hap : 0);
 	out->tot_pages = info.tot_pages;
 	out->max_pages = info.max_pages;
-	out->shared_info_frame = WORLD_SHARED_INFO;
+	out->shared_info_frame = info.shared_info_gfn;
 	out->nr_online_vcpus = 1;
 	out->max_vcpu_id = info.max_vcpu_id;
 	out->gpaddr_bits = 48;
@@ -50,18 +49,19 @@ static int set_policy(struct world *w, struct xen_domctl_cpu_policy *p)
 	return rc;
 }
 
-static int set_vcpu(struct world *w, uint32_t vcpu)
+static int get_address_size(struct world *w, uint32_t *bits)
 {
-	if (!w->pv)
-		return -EINVAL;
-	return vcpu > w->max_vcpu_id ? -ESRCH : 0;
+	unsigned int width;
+	int rc = w->host->ops->get_width(w->host, &width);
+
+	*bits = width * 8;
+	return rc;
 }
 
-static int set_address_size(struct world *w, uint32_t bits)
+static int set_vcpu(struct world *w, uint32_t vcpu, enum xr_vcpu_state state, const void *blob,
+		    uint64_t size)
 {
-	if (!w->pv)
-		return -EINVAL;
-	return bits == 64 ? 0 : -EOPNOTSUPP;
+	return w->host->ops->set_vcpu(w->host, vcpu, state, blob, (uint32_t)size);
 }
 
 static int answer(struct world *w, struct xen_domctl *d)
@@ -78,18 +78,21 @@ static int answer(struct world *w, struct xen_domctl *d)
 		return ops->set_hvm_context(w->host, d->u.hvmcontext.buffer.p,
 					    d->u.hvmcontext.size);
 	case XEN_DOMCTL_get_address_size:
-		d->u.address_size.size = 64;
-		return 0;
+		return get_address_size(w, &d->u.address_size.size);
 	case XEN_DOMCTL_set_address_size:
-		return set_address_size(w, d->u.address_size.size);
+		return ops->set_width(w->host, d->u.address_size.size / 8);
 	case XEN_DOMCTL_setvcpucontext:
-		return set_vcpu(w, d->u.vcpucontext.vcpu);
+		return set_vcpu(w, d->u.vcpucontext.vcpu, XR_VCPU_BASIC, d->u.vcpucontext.ctxt.p,
+				XR_VCPU_BASIC_BYTES);
 	case XEN_DOMCTL_set_ext_vcpucontext:
-		return set_vcpu(w, d->u.ext_vcpucontext.vcpu);
+		return set_vcpu(w, d->u.ext_vcpucontext.vcpu, XR_VCPU_EXTENDED,
+				&d->u.ext_vcpucontext, d->u.ext_vcpucontext.size);
 	case XEN_DOMCTL_setvcpuextstate:
-		return set_vcpu(w, d->u.vcpuextstate.vcpu);
+		return set_vcpu(w, d->u.vcpuextstate.vcpu, XR_VCPU_XSAVE,
+				d->u.vcpuextstate.buffer.p, d->u.vcpuextstate.size);
 	case XEN_DOMCTL_set_vcpu_msrs:
-		return set_vcpu(w, d->u.vcpu_msrs.vcpu);
+		return set_vcpu(w, d->u.vcpu_msrs.vcpu, XR_VCPU_MSRS, d->u.vcpu_msrs.msrs.p,
+				d->u.vcpu_msrs.msr_count * sizeof(xen_domctl_vcpu_msr_t));
 	default:
 		world_refuse(w, "domctl", d->cmd);
 		return -ENOSYS;

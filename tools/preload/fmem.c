@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * libxenforeignmemory's calls: frames of the domain are mapped by the model; the frames around it
- * that a restore needs (grant table, shared info, machine-to-phys table) are made here. And the two
+ * that a restore needs (grant table, machine-to-phys table) are made here. And the two
  * calls of libxendevicemodel that opening libxenctrl makes.
  */
 #include "world.h"
@@ -69,24 +69,27 @@ EXPORT int xenforeignmemory_restrict(xenforeignmemory_handle *h, domid_t domid)
 	return domid == h->w->domid ? 0 : world_fail(ESRCH);
 }
 
-/* Memory that belongs to no guest. */
-static void *keep_apart(size_t n)
+/* Frames of the machine-to-phys table, which are numbered by their place in it. */
+static void *map_m2p(size_t n, const xen_pfn_t *frames, int *err)
 {
-	void *p = mmap(NULL, n * XR_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		       -1, 0);
+	char *at = mmap(NULL, n * XR_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t run;
 
-	return p == MAP_FAILED ? NULL : p;
-}
-
-/* The machine-to-phys table: mfns are pfns. */
-static void *map_m2p(size_t n, const xen_pfn_t *mfns)
-{
-	uint64_t *entry = keep_apart(n);
-	size_t per_page = XR_PAGE_SIZE / sizeof(*entry);
-
-	for (size_t i = 0; entry && i < n * per_page; i++)
-		entry[i] = mfns[i / per_page] * per_page + i % per_page;
-	return entry;
+	if (at == MAP_FAILED)
+		return NULL;
+	for (size_t i = 0; i < n; i += run) {
+		for (run = 1; i + run < n && frames[i + run] == frames[i] + run; run++)
+			;
+		if (mmap(at + i * XR_PAGE_SIZE, run * XR_PAGE_SIZE, PROT_READ,
+			 MAP_SHARED | MAP_FIXED, world_m2p(),
+			 (off_t)(frames[i] * XR_PAGE_SIZE)) == MAP_FAILED) {
+			munmap(at, n * XR_PAGE_SIZE);
+			return NULL;
+		}
+	}
+	if (err)
+		memset(err, 0, n * sizeof(*err));
+	return at;
 }
 
 static bool all_mapped(const int *err, size_t n)
@@ -112,19 +115,6 @@ static void *map_or_fail(xenforeignmemory_handle *h, size_t n, const uint64_t *g
 	}
 	free(err);
 	return p;
-}
-
-static bool is_apart(const xenforeignmemory_handle *h, uint32_t dom, size_t n,
-		     const xen_pfn_t *gfns)
-{
-	return dom == DOMID_XEN || (dom == h->w->domid && n == 1 && gfns[0] == WORLD_SHARED_INFO);
-}
-
-static void *map_apart(uint32_t dom, size_t n, const xen_pfn_t *gfns, int *err)
-{
-	if (err)
-		memset(err, 0, n * sizeof(*err));
-	return dom == DOMID_XEN ? map_m2p(n, gfns) : keep_apart(n);
 }
 
 static void *map_guest(xenforeignmemory_handle *h, size_t n, const xen_pfn_t *gfns, int *err)
@@ -153,8 +143,8 @@ EXPORT void *xenforeignmemory_map2(xenforeignmemory_handle *h, uint32_t dom, voi
 		errno = EOPNOTSUPP;
 		return NULL;
 	}
-	if (is_apart(h, dom, n, gfns)) {
-		p = map_apart(dom, n, gfns, err);
+	if (dom == DOMID_XEN) {
+		p = map_m2p(n, gfns, err);
 	} else if (dom == h->w->domid) {
 		p = map_guest(h, n, gfns, err);
 	} else {
@@ -228,9 +218,10 @@ EXPORT int xenforeignmemory_unmap_resource(xenforeignmemory_handle *h,
 	if (!res)
 		return 0;
 	g = res->addr;
-	rc = h->w->host->ops->seed_grants(
-		h->w->host, g[GNTTAB_RESERVED_CONSOLE].frame, g[GNTTAB_RESERVED_XENSTORE].frame,
-		g[GNTTAB_RESERVED_CONSOLE].domid, g[GNTTAB_RESERVED_XENSTORE].domid);
+	rc = h->w->host->ops->seed_grants(h->w->host, !h->w->pv, g[GNTTAB_RESERVED_CONSOLE].frame,
+					  g[GNTTAB_RESERVED_XENSTORE].frame,
+					  g[GNTTAB_RESERVED_CONSOLE].domid,
+					  g[GNTTAB_RESERVED_XENSTORE].domid);
 	munmap(res->addr, res->bytes);
 	free(res);
 	return world_result(rc);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xenctrl.h>
 
@@ -12,17 +13,38 @@
 /* Pages of machine-to-phys table behind one frame number of XENMEM_machphys_mfn_list. */
 #define M2P_CHUNK_ENTRIES ((uint64_t)1 << 18)
 
-typedef long extents_op(struct xr_host *h, unsigned int order, size_t n, const uint64_t *gfns);
-
 /* Never an error code: a call that can't be made did no extents. */
-static long extents(struct world *w, extents_op *op, const struct xen_memory_reservation *r)
+static long populate(struct world *w, const struct xen_memory_reservation *r)
 {
-	const uint64_t *gfns = (const uint64_t *)r->extent_start.p;
+	uint64_t *list = (uint64_t *)r->extent_start.p;
+	uint64_t *pfns;
 	long done;
 
 	if (r->domid != w->domid)
 		return 0;
-	done = op(w->host, r->extent_order, r->nr_extents, gfns);
+	if (!w->pv) {
+		done = w->host->ops->populate(w->host, r->extent_order, r->nr_extents, list, NULL);
+		return done < 0 ? 0 : done;
+	}
+	pfns = malloc(r->nr_extents * sizeof(*pfns));
+	if (!pfns)
+		return 0;
+	memcpy(pfns, list, r->nr_extents * sizeof(*pfns));
+	done = w->host->ops->populate(w->host, r->extent_order, r->nr_extents, pfns, list);
+	for (long i = 0; i < done; i++)
+		world_note_frames(pfns[i], list[i], (uint64_t)1 << r->extent_order);
+	free(pfns);
+	return done < 0 ? 0 : done;
+}
+
+static long release(struct world *w, const struct xen_memory_reservation *r)
+{
+	long done;
+
+	if (r->domid != w->domid)
+		return 0;
+	done = w->host->ops->release(w->host, r->extent_order, r->nr_extents,
+				     (const uint64_t *)r->extent_start.p);
 	return done < 0 ? 0 : done;
 }
 
@@ -41,13 +63,13 @@ static long domain_figure(struct world *w, unsigned int cmd, const domid_t *domi
 	return (long)(cmd == XENMEM_current_reservation ? st.tot_pages : st.max_pages);
 }
 
-/* A PV guest's mfns are its pfns, so the machine ends where the guest may end. */
+/* The model numbers a PV guest's frames from 6 GiB on, with gaps that are no larger than them. */
 static uint64_t machine_end(struct world *w)
 {
 	struct xr_model_stats st;
 
 	xr_model_stats(w->model, &st);
-	return st.max_pages + M2P_CHUNK_ENTRIES;
+	return WORLD_MFNS_FROM + 2 * st.max_pages + 4 * M2P_CHUNK_ENTRIES;
 }
 
 /* Frame numbers of chunks of the table: fmem.c makes the pages when they are mapped. */
@@ -67,9 +89,9 @@ long memory_op(struct world *w, unsigned int cmd, void *arg)
 {
 	switch (cmd) {
 	case XENMEM_populate_physmap:
-		return extents(w, w->host->ops->populate, arg);
+		return populate(w, arg);
 	case XENMEM_decrease_reservation:
-		return extents(w, w->host->ops->release, arg);
+		return release(w, arg);
 	case XENMEM_maximum_gpfn:
 	case XENMEM_current_reservation:
 	case XENMEM_maximum_reservation:
@@ -120,7 +142,7 @@ int version_op(struct world *w, unsigned int cmd, void *arg)
 	}
 }
 
-/* Pinning page tables of a PV guest: nothing types pages here, so all can be pinned. */
+/* Pinning page tables of a PV guest. */
 int mmuext_op(struct world *w, const void *ops, unsigned int n, unsigned int *done)
 {
 	const struct mmuext_op *op = ops;
@@ -128,10 +150,12 @@ int mmuext_op(struct world *w, const void *ops, unsigned int n, unsigned int *do
 	int rc = 0;
 
 	for (i = 0; i < n && !rc; i++) {
-		if (!w->pv || op[i].cmd > MMUEXT_UNPIN_TABLE)
+		struct xr_pin pin = { op[i].cmd - MMUEXT_PIN_L1_TABLE + 1, op[i].arg1.mfn };
+
+		if (!w->pv || op[i].cmd > MMUEXT_PIN_L4_TABLE)
 			rc = world_refuse(w, "mmuext_op", op[i].cmd);
-		else if (xr_model_order(w->model, op[i].arg1.mfn) < 0)
-			rc = world_fail(EINVAL);
+		else
+			rc = world_result(w->host->ops->pin(w->host, 1, &pin));
 	}
 	if (done)
 		*done = rc ? i - 1 : i;

@@ -11,7 +11,7 @@
  *   XR_MODEL_VCPUS      (1)
  *   XR_MODEL_MAX_ORDER  largest extent (18)
  *   XR_MODEL_NO_HUGE    set: small pages only
- *   XR_MODEL_PV         set: a PV domain; its mfns equal its pfns
+ *   XR_MODEL_PV         set: a PV domain
  *   XR_MODEL_DOMID      by which id the domain is known (1)
  *   XR_MODEL_XEN_MINOR  the Xen says it is version 4.this (17)
  * What the library does not know is refused with ENOSYS and named once on stderr.

@@ -136,6 +136,9 @@ static void print_calls(const struct xr_preload_stats *st)
 		[XR_CALL_MAPPER] = "mapper_open",
 		[XR_CALL_MAP] = "map",
 		[XR_CALL_UNMAP] = "unmap",
+		[XR_CALL_WIDTH] = "width",
+		[XR_CALL_VCPU] = "vcpu",
+		[XR_CALL_PIN] = "pin",
 	};
 
 	printf(",\n \"calls\": {\"hypercalls\": %" PRIu64 ", \"refused\": %" PRIu64

@@ -2,11 +2,16 @@
 /* The domain behind the preload library: made from the environment, or attached. */
 #include "world.h"
 
+#include "base/shared.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define M2P_BYTES ((uint64_t)8 << 32)
 
 static struct world the_world;
 static int failure;
@@ -60,6 +65,35 @@ struct world *world_get(void)
 	pthread_once(&once, start);
 	errno = failure;
 	return failure ? NULL : &the_world;
+}
+
+static pthread_once_t m2p_once = PTHREAD_ONCE_INIT;
+static int m2p = -1;
+
+static void make_m2p(void)
+{
+	m2p = xr_shared_file("xr-m2p");
+	if (m2p >= 0 && ftruncate(m2p, (off_t)M2P_BYTES)) {
+		close(m2p);
+		m2p = -1;
+	}
+}
+
+int world_m2p(void)
+{
+	pthread_once(&m2p_once, make_m2p);
+	return m2p;
+}
+
+void world_note_frames(uint64_t pfn, uint64_t mfn, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		const uint64_t entry = pfn + i;
+
+		if (pwrite(world_m2p(), &entry, sizeof(entry),
+			   (off_t)((mfn + i) * sizeof(entry))) != sizeof(entry))
+			fprintf(stderr, "xr-model-preload: no memory for the M2P\n");
+	}
 }
 
 int world_fail(int error)

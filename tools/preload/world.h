@@ -7,8 +7,7 @@
 
 #include <stdatomic.h>
 
-/* A frame number outside of any guest: the shared info page of a PV domain. */
-#define WORLD_SHARED_INFO ((uint64_t)1 << 37)
+#define WORLD_MFNS_FROM 0x180000ull /* the model's lowest mfn of a PV domain */
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -24,6 +23,10 @@ struct world {
 
 /* Made or attached at the first call. NULL with errno if that failed, then and later. */
 struct world *world_get(void);
+
+/* The machine-to-phys table, as far as this process populated: a file of 8 bytes for each mfn. */
+int world_m2p(void);
+void world_note_frames(uint64_t pfn, uint64_t mfn, uint64_t n);
 
 /* errno = error, result -1: how the libraries answer. */
 int world_fail(int error);

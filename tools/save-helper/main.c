@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A drop-in for libxl-save-helper: libxl runs it when LIBXL_SAVE_HELPER names it. Restores of plain
- * HVM and PVH streams go through libxenrestore; everything else goes to the stock helper by exec,
- * before a byte of the stream is read.
+ * streams go through libxenrestore; everything else goes to the stock helper by exec, before a byte
+ * of the stream is read.
  */
 #include "progress/meter.h"
 #include "protocol.h"
@@ -74,20 +74,17 @@ static bool parse(struct job *j, int argc, char **argv)
 }
 
 /*
- * May the engine restore this domain? The version comes first: domctls differ from one Xen to the
- * next. Without access to Xen there is nothing to harm, and the engine is the one to tell libxl.
+ * Is this the Xen that the engine was built for? Domctls differ from one Xen to the next. Without
+ * access to Xen there is nothing to harm, and the engine is the one to tell libxl.
  */
-static bool is_ours(uint32_t domid)
+static bool is_our_xen(void)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
-	xc_domaininfo_t di;
 	bool ours;
 
 	if (!xch)
 		return true;
 	ours = xc_version(xch, XENVER_version, NULL) == XR_XEN_VERSION;
-	if (ours && xc_domain_getinfolist(xch, domid, 1, &di) == 1 && di.domain == domid)
-		ours = di.flags & XEN_DOMINF_hvm_guest;
 	xc_interface_close(xch);
 	return ours;
 }
@@ -260,7 +257,7 @@ int main(int argc, char **argv)
 		heed_sigterm();
 	if (take_channel(&run.channel))
 		return 1;
-	if (saves || j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_ours(j.domid))
+	if (saves || j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_our_xen())
 		return hand_over(&run.channel, argv);
 	return restore(&j, &run);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * xc_domain_restore() of libxenguest 4.17 upon this engine, to be preloaded into a toolstack that
- * calls it. What the engine does not restore (PV, Remus, COLO) goes on to the real function, before
- * a byte of the stream is read.
+ * calls it. What the engine does not restore (Remus, COLO) goes on to the real function, before a
+ * byte of the stream is read.
  */
 #include "xenrestore.h"
 
@@ -29,15 +29,6 @@ static restore_fn real_restore(void)
 	void *sym = dlvsym(RTLD_NEXT, "xc_domain_restore", "VERS_4.17.0");
 
 	return (restore_fn)(uintptr_t)sym;
-}
-
-/* Unknown counts as supported: the engine then says what is wrong with the domain. */
-static bool is_pv(xc_interface *xch, uint32_t dom)
-{
-	xc_domaininfo_t di;
-
-	return xc_domain_getinfolist(xch, dom, 1, &di) == 1 && di.domain == dom &&
-	       !(di.flags & XEN_DOMINF_hvm_guest);
 }
 
 static int static_data_done(unsigned int missing, void *opaque)
@@ -80,7 +71,7 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int s
 	struct xr_settings s;
 	struct xr_result res;
 
-	if (stream_type != XC_STREAM_PLAIN || is_pv(xch, dom)) {
+	if (stream_type != XC_STREAM_PLAIN) {
 		restore_fn real = real_restore();
 
 		if (real)
