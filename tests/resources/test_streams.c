@@ -133,20 +133,20 @@ Test(resources, a_large_record_of_pages_goes_through)
 	}
 }
 
-/* 16 MiB each, of which two may wait. */
+/* 8 MiB each, of which two may wait. */
 static void large_contexts(struct xr_sink *s, uint64_t n)
 {
 	toll_begin(s);
 	for (uint64_t i = 0; i < n; i++) {
-		xr_emit_record_header(s, XR_EMIT_HVM_CONTEXT, 16 * MIB);
-		zeros(s, 16 * MIB);
+		xr_emit_record_header(s, XR_EMIT_HVM_CONTEXT, 8 * MIB);
+		zeros(s, 8 * MIB);
 	}
 	toll_end(s);
 }
 
 Test(resources, large_control_records_do_not_pile_up)
 {
-	struct toll t = toll(large_contexts, 12);
+	struct toll t = toll(large_contexts, 24);
 
 	FOR_EACH_WAY(&t)
 	{

@@ -174,10 +174,10 @@ Test(stage, records_of_any_length_in_bounded_memory)
 	}
 }
 
-/* Contexts of 12 MiB, more than 16 MiB together: the second is not read while the first is held. */
+/* Contexts of 6 MiB, more than 8 MiB together: the second is not read while the first is held. */
 Test(stage, control_bodies_that_wait_are_bounded_together)
 {
-	const uint32_t length = 12 << 20;
+	const uint32_t length = 6 << 20;
 	struct xr_stream_config cfg = { .max_pfn = 1000, .layer = XR_LAYER_AUTO };
 	void *body = calloc(1, length);
 	struct xr_stream *s;
