@@ -614,7 +614,8 @@ Test(cli, a_toolstack_of_libxenguest_gets_the_engine_by_preload)
 	o = sh("head -c 2000000 $S >$D/cut; LD_PRELOAD=%s:%s XR_MODEL_MAX_PAGES=9999 %s -s 847 $D/cut",
 	       SHIM, PRELOAD, STOCK_RESTORE);
 	cr_expect_neq(o.code, 0);
-	cr_expect_not_null(strstr(o.err, "xenrestore: stream"), "%s", o.err);
+	cr_expect_not_null(strstr(o.err, "xc: error: xenrestore: stream"), "%s", o.err);
+	cr_expect_not_null(strstr(o.out, "\"last_error\": 1"), "%s", o.out);
 }
 
 Test(cli, preloaded_the_engine_takes_pv_domains_too)

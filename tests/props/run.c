@@ -326,6 +326,18 @@ static void describe(const struct run *r, const struct random_options *o, char *
 		 r->combo.fail_from, r->combo.io, r->damage);
 }
 
+bool run_seed_as(uint64_t seed, const struct combo *combo, char *why, size_t room)
+{
+	struct run r = { .combo = *combo, .damage = DAMAGE_NONE, .seed = seed };
+	struct random_options o;
+
+	options_of(&o, seed);
+	if (run_options(&r, &o))
+		return true;
+	describe(&r, &o, why, room);
+	return false;
+}
+
 bool run_seed(uint64_t seed, enum damage damage, char *why, size_t room)
 {
 	struct rng dice = rng_seed(seed ^ 0x6d6f6465ull << 32);

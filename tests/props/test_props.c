@@ -105,6 +105,50 @@ Test(props, a_failing_host_fails_the_restore_cleanly)
 	check_seeds(DAMAGE_FAULT, 0, 1, 20);
 }
 
+/* Of the usual ways to restore, the nth; false: there are not so many. */
+static bool usual_way(unsigned int n, struct combo *c)
+{
+	static const unsigned int feeds[] = { FEED_FILE, FEED_PIPE, FEED_SOCKET };
+	static const unsigned int workers[] = { 1, 2, 4 };
+	static const unsigned int policies[] = { XR_POLICY_EXACT, XR_POLICY_SPECULATIVE,
+						 XR_POLICY_4K };
+	static const unsigned int kinds[] = { XR_WORKER_THREAD, XR_WORKER_PROCESS, KIND_SPAWNED };
+
+	*c = (struct combo){
+		.feed = feeds[n % 3],
+		.workers = workers[n / 3 % 3],
+		.policy = policies[n / 9 % 3],
+		.kind = kinds[n / 27 % 3],
+		.max_order = XR_ORDER_2M,
+		.ahead_mib = 64,
+		.room = ROOM_SOME,
+		.fail_from = 255,
+	};
+	return n < (NO_PROCESSES ? 27 : 81);
+}
+
+static bool try_all_ways(void *arg, char *why, size_t room)
+{
+	const uint64_t seed = *(uint64_t *)arg;
+	struct combo c;
+	bool ok = true;
+
+	for (unsigned int n = 0; ok && usual_way(n, &c); n++) {
+		alarm(STUCK);
+		ok = run_seed_as(seed, &c, why, room);
+	}
+	return ok;
+}
+
+Test(props, a_seed_gives_one_guest_in_every_way)
+{
+	const uint64_t end = env_number("XR_SEEDS", SEEDS) / 400 + 1;
+	char why[ISOLATE_WHY];
+
+	for (uint64_t seed = 0; seed < end && !getenv("XR_SEED"); seed++)
+		cr_assert(isolated(try_all_ways, &seed, why), "%s", why);
+}
+
 /* A stream that has a bit of everything: several passes, ballooning, a whole region. */
 static void make_rich_stream(struct random_stream *s)
 {

@@ -180,12 +180,13 @@ static int run(const struct job *job)
 		return 1;
 	}
 	restore(xch, job, &o);
-	xc_interface_close(xch);
-	printf("{\"restorer\": \"libxenguest\", \"rc\": %d, \"errno\": %d, \"seconds\": %.6f,\n"
+	printf("{\"last_error\": %d, \"restorer\": \"libxenguest\", \"rc\": %d, \"errno\": %d, \"seconds\": %.6f,\n"
 	       " \"store_gfn\": %lu, \"console_gfn\": %lu, \"missing\": %u",
-	       o.rc, o.error, o.seconds, o.store_gfn, o.console_gfn, o.missing);
+	       (int)xc_get_last_error(xch)->code, o.rc, o.error, o.seconds, o.store_gfn,
+	       o.console_gfn, o.missing);
 	print_guest(job);
 	printf("}\n");
+	xc_interface_close(xch);
 	xtl_logger_destroy((xentoollog_logger *)log);
 	return o.rc ? 1 : 0;
 }

@@ -20,6 +20,17 @@ __attribute__((visibility("default"))) int xc_domain_restore(
 	unsigned long *console_gfn, uint32_t console_domid, xc_stream_type_t stream_type,
 	struct restore_callbacks *callbacks, int send_back_fd);
 
+/* How libxenguest reaches the logger of an xc_interface: exported, in no public header. */
+void xc_report_error(xc_interface *xch, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+const char *xc_set_progress_prefix(xc_interface *xch, const char *doing);
+void xc_report_progress_step(xc_interface *xch, unsigned long done, unsigned long total);
+
+struct caller {
+	xc_interface *xch;
+	struct restore_callbacks *callbacks;
+};
+
 typedef int (*restore_fn)(xc_interface *, int, uint32_t, unsigned int, unsigned long *, uint32_t,
 			  unsigned int, unsigned long *, uint32_t, xc_stream_type_t,
 			  struct restore_callbacks *, int);
@@ -33,21 +44,38 @@ static restore_fn real_restore(void)
 
 static int static_data_done(unsigned int missing, void *opaque)
 {
-	const struct restore_callbacks *cb = opaque;
+	const struct restore_callbacks *cb = ((const struct caller *)opaque)->callbacks;
 
 	return cb && cb->static_data_done ? cb->static_data_done(missing, cb->data) : 0;
 }
 
-/* An xc_interface does not tell its logger, so the one line goes where libxenctrl's default does.
- */
-static void tell(const struct xr_error *e)
+/* Without a total there is nothing to be shown as a share. */
+static void progress(const struct xr_progress *p, void *opaque)
 {
-	fprintf(stderr, "xc: error: xenrestore: %s: %s (offset %" PRId64 ", record %" PRId64 ")\n",
-		xr_stage_name(e->stage), e->text, (int64_t)e->offset, (int64_t)e->record);
+	const struct caller *c = opaque;
+
+	if (p->bytes_total)
+		xc_report_progress_step(c->xch, p->bytes_done >> 12, p->bytes_total >> 12);
 }
 
-static int restore(const struct xr_settings *s, struct xr_result *res)
+static void tell(xc_interface *xch, const struct xr_error *e)
 {
+	char where[128] = "";
+	int n = 0;
+
+	if (e->offset != XR_NO_OFFSET)
+		n += sprintf(where + n, ", offset %" PRIu64, e->offset);
+	if (e->record != XR_NO_RECORD)
+		n += sprintf(where + n, ", record %" PRIu64, e->record);
+	if (e->pfn != XR_NO_PFN)
+		sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
+	xc_report_error(xch, XC_INTERNAL_ERROR, "xenrestore: %s: %s%s", xr_stage_name(e->stage),
+			e->text, where);
+}
+
+static int restore(xc_interface *xch, const struct xr_settings *s, struct xr_result *res)
+{
+	const char *doing = xc_set_progress_prefix(xch, "xenrestore");
 	struct xr_restore *r;
 	struct xr_error err;
 	int rc = xr_open(&r, s, &err);
@@ -55,9 +83,10 @@ static int restore(const struct xr_settings *s, struct xr_result *res)
 	if (!rc)
 		rc = xr_run(r, res, &err);
 	xr_close(&r);
+	xc_set_progress_prefix(xch, doing);
 	if (!rc)
 		return 0;
-	tell(&err);
+	tell(xch, &err);
 	errno = -rc;
 	return -1;
 }
@@ -68,6 +97,7 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int s
 		      xc_stream_type_t stream_type, struct restore_callbacks *callbacks,
 		      int send_back_fd)
 {
+	struct caller caller = { xch, callbacks };
 	struct xr_settings s;
 	struct xr_result res;
 
@@ -90,8 +120,9 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int s
 	s.console_port = console_port;
 	s.console_domid = console_domid;
 	s.callbacks.static_data_done = static_data_done;
-	s.opaque = callbacks;
-	if (restore(&s, &res))
+	s.callbacks.progress = progress;
+	s.opaque = &caller;
+	if (restore(xch, &s, &res))
 		return -1;
 	*store_mfn = res.store_gfn == XR_NO_PFN ? 0 : res.store_gfn;
 	*console_gfn = res.console_gfn == XR_NO_PFN ? 0 : res.console_gfn;
