@@ -234,7 +234,7 @@ Test(memory, of_frames_strewn_over_all_there_is)
 		strewn(&b, 2);
 		cr_assert_eq(feed_open(&f, kind, builder_data(&b), builder_size(&b), 1), 0);
 		builder_free(&b);
-		expect_bounded(dup(f.fd), -EOPNOTSUPP);
+		expect_bounded(dup(f.fd), SANITIZED ? 0 : -EOPNOTSUPP);
 		feed_close(&f); /* only then the writer of a pipe ends */
 	}
 }
