@@ -3,6 +3,7 @@
 #include "generate/generate.h"
 #include "lib/rng.h"
 #include "lib/sanitizer.h"
+#include "lib/status.h"
 #include "rig.h"
 #include "stream/stream.h"
 
@@ -18,20 +19,6 @@
 
 #define LIMIT_KIB (96u << 10)
 #define PAGES ((uint64_t)1 << (SANITIZED ? 20 : 28)) /* of the guest: 1 TiB */
-
-static long status_kib(const char *key)
-{
-	char line[128];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtol(line + strlen(key) + 1, NULL, 10);
-	if (f)
-		fclose(f);
-	return kib;
-}
 
 /* Every frame of the guest, without a hole. */
 static int full(int fd)

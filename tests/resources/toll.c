@@ -2,6 +2,7 @@
 #include "toll.h"
 
 #include "host/model.h"
+#include "lib/status.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -43,20 +44,6 @@ void toll_pages(struct xr_sink *s, const uint64_t *entries, uint32_t n, uint32_t
 		xr_sink_put(s, zeros, sizeof(zeros));
 }
 
-long toll_status_kib(const char *key)
-{
-	char line[128];
-	long kib = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtol(line + strlen(key) + 1, NULL, 10);
-	if (f)
-		fclose(f);
-	return kib;
-}
-
 static uint64_t cpu_now(void)
 {
 	struct timespec t;
@@ -68,7 +55,7 @@ static uint64_t cpu_now(void)
 static void note(const struct xr_progress *p, void *opaque)
 {
 	struct toll *t = opaque;
-	const long now = toll_status_kib("RssAnon");
+	const long now = status_kib("RssAnon");
 
 	if (now > t->peak_kib)
 		t->peak_kib = now;
@@ -115,7 +102,7 @@ static int open_source(const struct toll *t)
 
 static void limit_memory(void)
 {
-	const rlim_t most = (rlim_t)(toll_status_kib("VmData") + (TOLL_LIMIT_MIB << 10)) << 10;
+	const rlim_t most = (rlim_t)(status_kib("VmData") + (TOLL_LIMIT_MIB << 10)) << 10;
 	const struct rlimit lim = { most, most };
 
 	if (!SANITIZED && setrlimit(RLIMIT_DATA, &lim))
@@ -142,7 +129,7 @@ static void restore(struct toll *t)
 	set.callbacks.progress = note;
 	set.opaque = t;
 	limit_memory();
-	before = toll_status_kib("RssAnon");
+	before = status_kib("RssAnon");
 	cpu = cpu_now();
 	t->rc = xr_open(&running, &set, &t->err);
 	if (!t->rc)

@@ -44,6 +44,4 @@ void toll_end(struct xr_sink *s);
 /* PAGE_DATA with these entries, its contents, if any, zeros. */
 void toll_pages(struct xr_sink *s, const uint64_t *entries, uint32_t n, uint32_t contents);
 
-long toll_status_kib(const char *key); /* of /proc/self/status */
-
 #endif

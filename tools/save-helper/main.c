@@ -4,6 +4,7 @@
  * streams go through libxenrestore; everything else goes to the stock helper by exec, before a byte
  * of the stream is read.
  */
+#include "base/error.h"
 #include "progress/meter.h"
 #include "protocol.h"
 #include "stock.h"
@@ -173,15 +174,9 @@ static int errno_of(const struct xr_error *e)
 /* What has gone wrong, unless the engine has logged that, and where. */
 static void tell_error(struct running *run, const struct xr_error *e, bool logged)
 {
-	char where[128] = "";
-	int n = 0;
+	char where[XR_PLACE_TEXT];
 
-	if (e->offset != XR_NO_OFFSET)
-		n += sprintf(where + n, ", offset %" PRIu64, e->offset);
-	if (e->record != XR_NO_RECORD)
-		n += sprintf(where + n, ", record %" PRIu64, e->record);
-	if (e->pfn != XR_NO_PFN)
-		sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
+	xr_error_place(e, where);
 	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore", "%s%sstage %s%s",
 		logged ? "" : e->text, logged ? "" : "; ", xr_stage_name(e->stage), where);
 }

@@ -4,7 +4,7 @@
  * calls it. What the engine does not restore (Remus, COLO) goes on to the real function, before a
  * byte of the stream is read.
  */
-#include "xenrestore.h"
+#include "base/error.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -60,15 +60,9 @@ static void progress(const struct xr_progress *p, void *opaque)
 
 static void tell(xc_interface *xch, const struct xr_error *e)
 {
-	char where[128] = "";
-	int n = 0;
+	char where[XR_PLACE_TEXT];
 
-	if (e->offset != XR_NO_OFFSET)
-		n += sprintf(where + n, ", offset %" PRIu64, e->offset);
-	if (e->record != XR_NO_RECORD)
-		n += sprintf(where + n, ", record %" PRIu64, e->record);
-	if (e->pfn != XR_NO_PFN)
-		sprintf(where + n, ", pfn %#" PRIx64, e->pfn);
+	xr_error_place(e, where);
 	xc_report_error(xch, XC_INTERNAL_ERROR, "xenrestore: %s: %s%s", xr_stage_name(e->stage),
 			e->text, where);
 }
