@@ -37,6 +37,7 @@ struct xr_copy_item {
 	bool listed;	/* slot->page[] says where in the source; else in order from 0 */
 	int32_t buffer; /* whoever swaps in -1 owes the pool the drop; -1: from the file */
 	bool from_file; /* contents come from file_offset on */
+	uint8_t file;	/* 0: the stream; else one that the opener keeps contents in */
 	uint64_t file_offset;
 };
 

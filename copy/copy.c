@@ -89,9 +89,12 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 		.pool = cfg->pool,
 		.p2m = cfg->p2m,
 		.fd = cfg->fd,
+		.kept = { -1, -1 },
 		.keep = *keep,
 		.sandbox = cfg->sandbox,
 	};
+	for (unsigned int i = 0; i < cfg->nkept && i < XR_COPY_KEPT; i++)
+		c->crew.kept[i] = cfg->kept[i];
 	if (keep == &xr_keep_threads)
 		c->crew.keep.pages /= cfg->workers;
 	c->nlanes = cfg->workers;

@@ -19,6 +19,11 @@
 
 #define XR_WINDOW 1024u /* frames per window at most */
 
+/* As a buffer's number: contents lie in a file instead. 0 is the stream, from 1 on those that the
+ * caller keeps contents in. */
+#define XR_FROM(file) (-1 - (int)(file))
+#define XR_COPY_KEPT 2u
+
 struct xr_copy;
 
 struct xr_copy_config {
@@ -26,6 +31,8 @@ struct xr_copy_config {
 	enum xr_worker_kind kind; /* AUTO: processes if they can be had, else threads */
 	bool ordered;
 	int fd;			 /* stream, for contents taken from the file; -1 */
+	int kept[XR_COPY_KEPT];	 /* regular files of the caller's, for contents that it wrote */
+	unsigned int nkept;	 /* of these */
 	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
 	struct xr_p2m *p2m;	 /* by which a PV guest's frames are found; HVM: NULL */
 	bool sandbox;		 /* worker processes confine themselves (base/filter.h) */
@@ -63,7 +70,7 @@ int xr_copy_begin(struct xr_copy *c, const struct xr_where *where, const uint64_
 /*
  * Contents for frames [first, first + n) of the current window; parts come in order. Page i of the
  * part lies at page p = page ? page[i] : i of the source. buffer >= 0: in the pool; one user is
- * handed over, and freed when the last page is written (also on error). buffer < 0: in the file.
+ * handed over, and freed when the last page is written (also on error). XR_FROM(n): in file n.
  */
 int xr_copy_data(struct xr_copy *c, size_t first, size_t n, const uint32_t *page, int buffer,
 		 uint64_t file_offset, struct xr_error *err);
@@ -90,6 +97,9 @@ void xr_copy_set_pv(struct xr_copy *c, bool pv);
  */
 int xr_copy_localise(struct xr_copy *c, const struct xr_where *where, const uint64_t *pfns,
 		     size_t n, struct xr_error *err);
+
+/* Finish everything; mappings may stay. No window may be open. */
+int xr_copy_sync(struct xr_copy *c, struct xr_error *err);
 
 /* Finish everything and drop every mapping. No window may be open. */
 int xr_copy_drain(struct xr_copy *c, struct xr_error *err);

@@ -232,6 +232,15 @@ static int push_part(struct xr_copy *c, const struct part *p, struct xr_error *e
 	return rc;
 }
 
+static int file_of(const struct xr_copy *c, int buffer)
+{
+	const unsigned int file = (unsigned int)XR_FROM(buffer);
+
+	if (!file)
+		return c->crew.fd;
+	return file <= XR_COPY_KEPT ? c->crew.kept[file - 1] : -1;
+}
+
 static int check_part(struct xr_copy *c, size_t first, size_t n, int buffer, struct xr_error *err)
 {
 	const struct xr_window *win = &c->win;
@@ -240,7 +249,7 @@ static int check_part(struct xr_copy *c, size_t first, size_t n, int buffer, str
 		return misused(c, err, "contents without a window");
 	if (first < win->next || first > win->n || n > win->n - first)
 		return misused(c, err, "contents that don't fit the window");
-	if (buffer < 0 ? c->crew.fd < 0 : !c->crew.pool)
+	if (buffer < 0 ? file_of(c, buffer) < 0 : !c->crew.pool)
 		return misused(c, err, "contents from a file or pool, but there is none");
 	return xr_arena_check(c->arena, err);
 }
@@ -251,6 +260,7 @@ int xr_copy_data(struct xr_copy *c, size_t first, size_t n, const uint32_t *page
 	struct part p = { .item = { .op = XR_OP_WRITE,
 				    .buffer = buffer,
 				    .from_file = buffer < 0,
+				    .file = buffer < 0 ? (uint8_t)XR_FROM(buffer) : 0,
 				    .file_offset = file_offset } };
 	int users, rc = check_part(c, first, n, buffer, err);
 
@@ -403,6 +413,12 @@ int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64
 
 	XR_SPAN_END(retire, span, n, rc);
 	return rc;
+}
+
+int xr_copy_sync(struct xr_copy *c, struct xr_error *err)
+{
+	return c->win.open ? misused(c, err, "awaited while a window is open")
+			   : wait_all_done(c, err);
 }
 
 static int drain(struct xr_copy *c, struct xr_error *err)

@@ -35,6 +35,9 @@ static int read_failed(const struct xr_contents *c, size_t i, uint64_t at, int e
 		return xr_fail_host(err, -error, XR_STAGE_COPY, c->where, c->pfns[i],
 				    "cannot write to pfn 0x%llx of the guest: %m",
 				    (unsigned long long)c->pfns[i]);
+	if (c->ours)
+		return xr_fail_host(err, -error, XR_STAGE_COPY, c->where, c->pfns[i],
+				    "cannot read back page contents that were kept: %m");
 	return xr_fail(err, -error, XR_STAGE_STREAM, c->where, c->pfns[i],
 		       "cannot read page contents at file offset %llu: %m", (unsigned long long)at);
 }
@@ -52,6 +55,8 @@ static int read_run(const struct xr_contents *c, size_t i, size_t n, unsigned ch
 
 		if (got > 0)
 			done += (size_t)got;
+		else if (got == 0 && c->ours)
+			return read_failed(c, frame, at + done, EIO, err);
 		else if (got == 0)
 			return xr_fail(err, -ENODATA, XR_STAGE_STREAM, c->where, c->pfns[frame],
 				       "the file was truncated: it ends at offset %llu, in the "

@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
 #define XR_SCRATCH_PAGES 64u /* what a compare with the file needs */
 
 /*
@@ -21,6 +23,7 @@ struct xr_contents {
 	const uint32_t *page;
 	const unsigned char *from;
 	int fd;
+	bool ours; /* the file is not the stream: what fails there is no fault of the stream's */
 	uint64_t offset;
 	unsigned char *scratch; /* XR_SCRATCH_PAGES pages, for compare */
 	const uint64_t *pfns;

@@ -36,6 +36,8 @@ int xr_spawn_main(int argc, char **argv)
 	if (xr_arena_attach(&cfg.arena, t.arena) || orphaned(cfg.arena))
 		return 1;
 	cfg.fd = t.stream;
+	for (unsigned int i = 0; i < XR_COPY_KEPT; i++)
+		cfg.kept[i] = t.kept[i];
 	cfg.keep = t.keep;
 	cfg.sandbox = t.sandbox;
 	cfg.pool = t.pool < 0 ? NULL : xr_bufpool_attach(t.pool);

@@ -13,6 +13,7 @@ struct xr_crew_config {
 	struct xr_bufpool *pool;
 	struct xr_p2m *p2m;
 	int fd;
+	int kept[XR_COPY_KEPT]; /* -1: there is none */
 	struct xr_keep keep;
 	bool sandbox; /* worker processes put a filter on */
 };
