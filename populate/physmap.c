@@ -194,6 +194,23 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 	return ret ? ret : check_books(pm);
 }
 
+int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct xr_error *err)
+{
+	int ret;
+
+	begin_call(pm, &e->where, err);
+	ret = check_entries(pm, e);
+	for (size_t at = 0; at < e->n && !ret;) {
+		struct xr_known k = { &e->entry[at], e->n - at, 0, NULL, 0 };
+
+		k.now = k.n < XR_GROUPS ? k.n : XR_GROUPS;
+		xr_plan_chunk(&pm->plan, &k);
+		ret = xr_pm_carry_out(pm);
+		at += k.now;
+	}
+	return ret ? ret : check_books(pm);
+}
+
 void xr_physmap_limit(struct xr_physmap *pm, uint64_t end)
 {
 	pm->plan.limit = end;
@@ -308,20 +325,24 @@ static int check_total(struct xr_physmap *pm)
 			    pm->owned, expected);
 }
 
+int xr_physmap_settle(struct xr_physmap *pm, struct xr_error *err)
+{
+	int ret;
+
+	begin_call(pm, NULL, err);
+	ret = end_first_pass(pm);
+	return ret ? ret : xr_pm_drop(pm, pm->plan.due, XR_PFN_LIMIT);
+}
+
 int xr_physmap_finish(struct xr_physmap *pm, struct xr_error *err)
 {
 	int ret = pm->plan.want ? 1 : 0;
 
 	while (ret > 0)
 		ret = xr_physmap_ahead(pm, err);
-	begin_call(pm, NULL, err);
 	if (!ret)
-		ret = end_first_pass(pm);
-	if (!ret)
-		ret = xr_pm_drop(pm, pm->plan.due, XR_PFN_LIMIT);
-	if (!ret)
-		ret = check_total(pm);
-	return ret;
+		ret = xr_physmap_settle(pm, err);
+	return ret ? ret : check_total(pm);
 }
 
 const struct xr_pfnset *xr_physmap_set(const struct xr_physmap *pm)

@@ -74,6 +74,13 @@ void xr_physmap_close(struct xr_physmap **pm);
 int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 		     const struct xr_entries *const *next, size_t nnext, struct xr_error *err);
 
+/*
+ * What these entries will need of frames, allocated as due; nothing is taken away, and nothing of
+ * the guest changes: if they are never applied, xr_physmap_settle() gives it back. An error leaves
+ * as much done as was done, and applying them may still succeed.
+ */
+int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct xr_error *err);
+
 /* The guest ends before this pfn: nothing is guessed behind it. */
 void xr_physmap_limit(struct xr_physmap *pm, uint64_t end);
 
@@ -95,6 +102,9 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err);
 
 /* Is this pfn RAM by what was applied so far? */
 bool xr_physmap_has(const struct xr_physmap *pm, uint64_t pfn);
+
+/* The stream pauses, or goes no further: release what is allocated and not populated. */
+int xr_physmap_settle(struct xr_physmap *pm, struct xr_error *err);
 
 /* END: back what a foreseen set still lacks (step by step, see heed), release all that is
  * speculative, and check that the domain owns what it should (tot_pages as the host reports it;

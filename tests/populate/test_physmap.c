@@ -604,3 +604,79 @@ Test(extents, no_room_for_a_gigabyte)
 	xr_pfnset_free(want);
 	rig_close(&r);
 }
+
+/* --- prepared ----------------------------------------------------------------------------------
+ */
+
+/* Chunks of the script from the nth on. */
+static void prepare_from(struct rig *r, size_t n)
+{
+	for (size_t i = n; i < r->s.nchunks; i++)
+		cr_assert_eq(xr_physmap_prepare(r->pm, &r->s.chunk[i], &r->err), 0, "%s",
+			     r->err.text);
+}
+
+/* Two chunks of a guest; then some frames go, others come. */
+static void say_change(struct rig *r)
+{
+	rig_open(r, XR_POLICY_EXACT, 9);
+	script_range(&r->s, 0, 2048, RAM);
+	script_range(&r->s, 100, 200, XTAB);
+	script_range(&r->s, 2048, 2748, RAM);
+	rig_begin(r);
+	cr_assert_eq(rig_apply(r, 2), 0);
+	cr_assert_eq(xr_physmap_settle(r->pm, &r->err), 0);
+}
+
+Test(prepared, what_was_prepared_needs_no_call_when_it_is_applied)
+{
+	uint64_t calls;
+	struct rig r;
+
+	say_change(&r);
+	prepare_from(&r, 2);
+	cr_expect_eq(r.f.tot_pages, 2748);
+	cr_expect_not(xr_physmap_has(r.pm, 2048));
+	cr_expect(xr_physmap_has(r.pm, 100), "something was taken away");
+	calls = r.f.populate_calls;
+	cr_assert_eq(rig_apply(&r, r.s.nchunks - 2), 0);
+	cr_expect_eq(r.f.populate_calls, calls);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
+
+Test(prepared, what_is_never_applied_is_given_back)
+{
+	struct rig r;
+
+	say_change(&r);
+	prepare_from(&r, 2);
+	cr_assert_eq(xr_physmap_settle(r.pm, &r.err), 0);
+	cr_expect_eq(r.f.tot_pages, 2048);
+	cr_expect_eq(rig_stats(&r).due, 0);
+	cr_expect_eq(rig_stats(&r).populated, 2048);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_close(&r);
+}
+
+/* Frames that go first make room: that is for the application to find out. */
+Test(prepared, a_full_domain_is_no_obstacle_to_the_application)
+{
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	script_range(&r.s, 0, 2048, RAM);
+	script_range(&r.s, 1024, 2048, XTAB);
+	script_range(&r.s, 4096, 5120, RAM);
+	r.f.max_pages = 2048;
+	rig_begin(&r);
+	cr_assert_eq(rig_apply(&r, 2), 0);
+	cr_assert_eq(xr_physmap_settle(r.pm, &r.err), 0);
+	cr_assert_eq(xr_physmap_prepare(r.pm, &r.s.chunk[r.s.nchunks - 1], &r.err), -E2BIG);
+	xr_error_clear(&r.err);
+	cr_assert_eq(rig_apply(&r, r.s.nchunks - 2), 0, "%s", r.err.text);
+	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
+	rig_check(&r);
+	rig_close(&r);
+}
