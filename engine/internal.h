@@ -3,6 +3,7 @@
 #ifndef XR_INTERNAL_H
 #define XR_INTERNAL_H
 
+#include "backlog.h"
 #include "base/bufpool.h"
 #include "base/error.h"
 #include "base/p2m.h"
@@ -43,6 +44,18 @@ struct xr_guest_ops {
 
 extern const struct xr_guest_ops xr_guest_hvm, xr_guest_pv;
 
+/*
+ * Of a checkpointed stream. From the first CHECKPOINT on the guest is that of the last complete
+ * one, and records are put by until the next one is complete.
+ */
+struct xr_checkpoints {
+	bool buffering;
+	bool preparing; /* frames are allocated for records that are put by */
+	bool failed_over;
+	bool completed; /* COLO: the guest is complete, and has run */
+	uint64_t complete;
+};
+
 struct xr_restore {
 	struct xr_settings set;
 	struct xr_host *host;
@@ -54,6 +67,8 @@ struct xr_restore {
 	struct xr_physmap *pm;
 	struct xr_copy *copy;
 	struct xr_guest guest;
+	struct xr_backlog *backlog; /* NULL: a plain stream */
+	struct xr_checkpoints check;
 
 	int cancel_fd;
 	uint32_t cancelled; /* atomically accessed */
@@ -79,8 +94,12 @@ struct xr_restore {
 void xr_log(const struct xr_restore *r, xentoollog_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Move items from the stream through populate to copy until END. */
+/* Move items from the stream through populate to copy until END, or failover. */
 int xr_pump(struct xr_restore *r, struct xr_error *err);
+
+/* From here on nothing more of the stream is handed on: its frames are settled, its contents are in
+ * them, and no mapping is left. Then complete() may be called. */
+int xr_finish_memory(struct xr_restore *r, struct xr_error *err);
 
 /* Between two steps: the first error of a worker, -ECANCELED, or 0; and tell of the progress. */
 int xr_pulse(struct xr_restore *r, struct xr_error *err);

@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/trace.h"
-#include "internal.h"
+#include "checkpoint.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -220,7 +220,6 @@ static int do_data(struct pump *p, const struct xr_item *it, struct xr_error *er
 	struct xr_restore *r = p->r;
 	int rc;
 
-	r->pages_received += it->n;
 	if (!p->window)
 		return write_alone(p, it, err);
 	rc = xr_copy_data(r->copy, p->filled, it->n, it->flags & XR_ITEM_SPARSE ? it->page : NULL,
@@ -255,29 +254,91 @@ static void account(struct xr_restore *r, const struct xr_item *it)
 		r->bytes = it->end_offset - begin;
 	if (it->kind == XR_ITEM_TYPES || it->kind == XR_ITEM_DATA)
 		r->pass = it->pass;
+	if (it->kind == XR_ITEM_DATA)
+		r->pages_received += it->n;
 }
 
-/* 1: END. */
+/* An item that changes the guest. */
+static int apply(struct pump *p, struct xr_item *it, struct xr_error *err)
+{
+	if (it->kind == XR_ITEM_CONTROL)
+		return do_control(p, it, err);
+	return it->kind == XR_ITEM_TYPES ? do_types(p, it, err) : do_data(p, it, err);
+}
+
+/* Its body, which may be large, is only there from now on. */
+static int apply_kept(struct pump *p, struct xr_item *it, struct xr_error *err)
+{
+	struct xr_restore *r = p->r;
+	int rc = xr_backlog_load(r->backlog, it, err);
+
+	r->at = it->where;
+	if (!rc)
+		rc = apply(p, it, err);
+	xr_backlog_release(r->backlog, it);
+	return rc ? rc : xr_pulse(r, err);
+}
+
+static int take_kept(struct pump *p, struct xr_error *err)
+{
+	struct xr_item *it;
+	int rc = 1;
+
+	while (rc > 0 && p->used < LOOKAHEAD) {
+		rc = xr_backlog_next(p->r->backlog, &it, err);
+		if (rc > 0)
+			push(p, it);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* All of a checkpoint that is good. The stream rests, so the queue is free. */
+static int apply_backlog(struct pump *p, struct xr_error *err)
+{
+	int rc;
+
+	do {
+		rc = take_kept(p, err);
+		if (!rc && p->used)
+			rc = apply_kept(p, pop(p), err);
+	} while (!rc && p->used);
+	while (p->used)
+		xr_backlog_release(p->r->backlog, pop(p));
+	return rc;
+}
+
+/* 1: failover. */
+static int do_checkpoint(struct pump *p, const struct xr_item *it, struct xr_error *err)
+{
+	struct xr_restore *r = p->r;
+	int rc = xr_checkpoint_ask(r, &it->where, err);
+
+	if (!rc && r->check.buffering)
+		rc = apply_backlog(p, err);
+	if (!rc)
+		rc = xr_checkpoint_taken(r, &it->where, err);
+	if (!rc)
+		xr_stream_resume(r->stream);
+	return rc;
+}
+
+/* 1: the end. */
 static int handle(struct pump *p, struct xr_item *it, struct xr_error *err)
 {
 	switch (it->kind) {
 	case XR_ITEM_CONTROL:
-		return do_control(p, it, err);
 	case XR_ITEM_TYPES:
-		return do_types(p, it, err);
 	case XR_ITEM_DATA:
-		return do_data(p, it, err);
-	case XR_ITEM_END:
-		return 1;
+		if (p->r->check.buffering)
+			return xr_checkpoint_keep(p->r, it, err);
+		return apply(p, it, err);
 	case XR_ITEM_CHECKPOINT:
-		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, &it->where, XR_NO_PFN,
-			       "checkpointed streams are not supported yet");
+		return do_checkpoint(p, it, err);
+	case XR_ITEM_END:
 	case XR_ITEM_ERROR:
 		break;
 	}
-	if (err && !err->code)
-		*err = it->error;
-	return it->error.code;
+	return xr_checkpoint_end(p->r, it, err);
 }
 
 static void drop_queue(struct pump *p)

@@ -16,6 +16,9 @@
 #define BUFFERS 16u
 #define BUFFER_BYTES (512u << 10)
 
+/* Of a checkpoint: state of CPUs and devices, lists of pfns. */
+#define MOST_BESIDE_PAGES (64ull << 20)
+
 static int open_host(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_model_settings ms;
@@ -69,6 +72,18 @@ static bool may_be_pv(struct xr_restore *r)
 	return r->host->ops->info(r->host, &dom) || !dom.hvm;
 }
 
+static int open_backlog(struct xr_restore *r, struct xr_copy_config *cc, struct xr_error *err)
+{
+	const uint64_t in_memory = (uint64_t)r->set.buffer_mib << 20;
+	int rc = xr_backlog_open(&r->backlog, in_memory, err);
+
+	if (rc)
+		return rc;
+	cc->nkept = XR_SPILL_FILES;
+	memcpy(cc->kept, xr_backlog_spill(r->backlog)->fd, sizeof(cc->kept));
+	return 0;
+}
+
 static int open_stages(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_copy_config cc = {
@@ -101,6 +116,11 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 	if (may_be_pv(r))
 		r->p2m = xr_p2m_create();
 	cc.p2m = r->p2m;
+	if (r->set.type != XR_STREAM_PLAIN) {
+		rc = open_backlog(r, &cc, err);
+		if (rc)
+			return rc;
+	}
 	rc = xr_copy_open(&r->copy, r->host, &cc, err);
 	if (!rc)
 		xr_copy_set_cancel(r->copy, &r->cancelled);
@@ -150,6 +170,14 @@ int xr_check_cancel(struct xr_restore *r, struct xr_error *err)
 	return xr_fail(err, -ECANCELED, XR_STAGE_ENGINE, NULL, XR_NO_PFN, "cancelled");
 }
 
+/* A saver sends a page once. */
+static uint64_t most_of_a_checkpoint(const struct xr_dominfo *dom)
+{
+	const uint64_t pages = dom->max_pages < XR_PFN_LIMIT ? dom->max_pages : XR_PFN_LIMIT;
+
+	return (2 * pages << XR_PAGE_SHIFT) + MOST_BESIDE_PAGES;
+}
+
 /* Only what can be restored gets further than this; nothing of the domain is touched before. */
 static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, struct xr_error *err)
 {
@@ -175,6 +203,11 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 			       "domain %u is not one to restore into: it must be newly created and "
 			       "paused",
 			       dom.domid);
+	if (in->pv && r->set.type == XR_STREAM_COLO)
+		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "COLO is for HVM guests, the stream holds a PV guest");
+	if (r->backlog)
+		xr_backlog_limit(r->backlog, most_of_a_checkpoint(&dom));
 	r->guest.ops = in->pv ? &xr_guest_pv : &xr_guest_hvm;
 	return in->pv ? xr_pv_open(r, &dom, err) : 0;
 }
@@ -223,6 +256,7 @@ static int open_stream(struct xr_restore *r, struct xr_error *err)
 		.fd = r->set.fd,
 		.layer = r->set.layer,
 		.io = r->set.io,
+		.checkpointed = r->set.type != XR_STREAM_PLAIN,
 		.max_pfn = XR_PFN_LIMIT - 1,
 		.pool = r->pool,
 		.opened = confine,
@@ -240,7 +274,8 @@ static int open_stream(struct xr_restore *r, struct xr_error *err)
 	       in->xen_major, in->xen_minor, in->seekable ? "regular file" : "pipe or socket",
 	       in->uring ? "io_uring" : "plain reads");
 	rc = check_guest(r, in, err);
-	if (rc || !in->seekable || r->set.policy == XR_POLICY_SPECULATIVE)
+	/* An index tells of all frames of the stream, those of an incomplete checkpoint, too. */
+	if (rc || !in->seekable || r->backlog || r->set.policy == XR_POLICY_SPECULATIVE)
 		return rc;
 	rc = xr_stream_index(r->stream, &r->index, err);
 	if (!rc)
@@ -313,6 +348,18 @@ static void place(struct xr_restore *r, struct xr_error *err)
 	err->type = at.type;
 }
 
+int xr_finish_memory(struct xr_restore *r, struct xr_error *err)
+{
+	/* A guest that has run may have given memory away. */
+	int rc = r->check.completed ? xr_physmap_settle(r->pm, err) : xr_physmap_finish(r->pm, err);
+
+	if (!rc && r->guest.ops->settle)
+		rc = r->guest.ops->settle(r, err);
+	if (!rc)
+		rc = xr_copy_drain(r->copy, err);
+	return rc ? rc : xr_check_cancel(r, err);
+}
+
 static int run(struct xr_restore *r, struct xr_error *err)
 {
 	int rc;
@@ -331,15 +378,8 @@ static int run(struct xr_restore *r, struct xr_error *err)
 	rc = xr_pump(r, err);
 	if (rc)
 		return rc;
-	rc = xr_physmap_finish(r->pm, err);
-	if (!rc && r->guest.ops->settle)
-		rc = r->guest.ops->settle(r, err);
-	if (rc)
-		return rc;
-	rc = xr_copy_drain(r->copy, err);
-	if (!rc)
-		rc = xr_check_cancel(r, err);
-	if (rc)
+	rc = xr_finish_memory(r, err);
+	if (rc || r->check.completed)
 		return rc;
 	return r->guest.ops->complete(r, err);
 }
@@ -372,6 +412,8 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->seconds = (double)total / 1e9;
 	res->indexed = r->index != NULL;
 	res->sandboxed = r->sandboxed;
+	res->checkpoints = r->check.complete;
+	res->failed_over = r->check.failed_over;
 	if (r->pm)
 		xr_physmap_stats(r->pm, &ps);
 	res->pages_populated = ps.populated;
@@ -439,6 +481,7 @@ void xr_close(struct xr_restore **rp)
 	xr_physmap_close(&r->pm);
 	xr_index_free(r->index);
 	xr_guest_free(r);
+	xr_backlog_close(&r->backlog);
 	if (r->mapper)
 		r->host->ops->mapper_close(r->mapper);
 	if (r->host)

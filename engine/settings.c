@@ -17,6 +17,8 @@ void xr_settings_default(struct xr_settings *s)
 	s->fd = -1;
 	s->max_order = XR_ORDER_2M;
 	s->ahead_mib = 64;
+	s->buffer_mib = 128;
+	s->send_back_fd = -1;
 }
 
 /* A process costs as much as some four thousand pages before it has copied one. */
@@ -59,6 +61,8 @@ static const char *fault(const struct xr_settings *s)
 		return "more than 64 workers";
 	if (s->ahead_mib > 1u << 20)
 		return "ahead_mib is above 1 TiB";
+	if (s->buffer_mib > 1u << 20)
+		return "buffer_mib is above 1 TiB";
 	if (s->model && s->host != XR_HOST_MODEL)
 		return "a model is given, but the host is not MODEL";
 	for (size_t i = 0; i < sizeof(s->callbacks.reserved) / sizeof(void *); i++)
@@ -69,15 +73,30 @@ static const char *fault(const struct xr_settings *s)
 	return NULL;
 }
 
+/* What a type of stream cannot do without. */
+static const char *lack(const struct xr_settings *s)
+{
+	const struct xr_callbacks *cb = &s->callbacks;
+
+	if (s->type == XR_STREAM_PLAIN)
+		return NULL;
+	if (!cb->checkpoint)
+		return "a checkpointed stream needs the checkpoint callback";
+	if (s->type == XR_STREAM_REMUS)
+		return NULL;
+	if (!cb->restore_results || !cb->postcopy || !cb->wait_checkpoint || !cb->suspend)
+		return "a COLO stream needs the callbacks restore_results, postcopy, "
+		       "wait_checkpoint and suspend";
+	return s->send_back_fd < 0 ? "a COLO stream needs send_back_fd" : NULL;
+}
+
 int xr_settings_check(const struct xr_settings *s, struct xr_error *err)
 {
 	const char *why = fault(s);
 
+	if (!why)
+		why = lack(s);
 	if (why)
 		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN, "%s", why);
-	if (s->type != XR_STREAM_PLAIN)
-		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_SETUP, NULL, XR_NO_PFN,
-			       "%s streams are not supported yet",
-			       s->type == XR_STREAM_REMUS ? "Remus" : "COLO");
 	return 0;
 }

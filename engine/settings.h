@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "host/host.h"
 
-/* 0, or -EINVAL / -EOPNOTSUPP with what is wrong in *err. */
+/* 0, or -EINVAL with what is wrong in *err. */
 int xr_settings_check(const struct xr_settings *s, struct xr_error *err);
 
 /* For a domain of so many pages: one per core this process may use and per 64 MiB begun, 1..8. */

@@ -115,9 +115,17 @@ struct xr_progress {
 	uint64_t reserved[3];
 };
 
+/* What a toolstack answers to the callbacks of a checkpointed stream; the numbers are libxl's. */
+enum xr_answer {
+	XR_ANSWER_ERROR = 0, /* and whatever is none of the others: the restore fails */
+	XR_ANSWER_GO_ON = 1,
+	XR_ANSWER_FAIL_OVER = 2, /* nothing more will come: the last complete checkpoint counts */
+};
+
 /*
  * Callbacks run on the thread that called xr_run() (a worker kind of thread or process never calls
- * out) and may be NULL. `opaque` is xr_settings.opaque.
+ * out) and may be NULL, but for those that the stream's type needs. `opaque` is
+ * xr_settings.opaque.
  */
 struct xr_callbacks {
 	/* Once, at the (inferred) end of static data, before any memory is allocated. missing:
@@ -125,7 +133,21 @@ struct xr_callbacks {
 	int (*static_data_done)(unsigned int missing, void *opaque);
 	/* Some ten times a second. */
 	void (*progress)(const struct xr_progress *p, void *opaque);
-	void *reserved[6];
+
+	/*
+	 * Remus and COLO: a CHECKPOINT record was read. Until this returns the fd is the
+	 * toolstack's: nothing reads from it, it stands right behind the record, and the stream
+	 * goes on where the toolstack leaves it. Returns an enum xr_answer.
+	 */
+	int (*checkpoint)(void *opaque);
+
+	/* COLO, at each checkpoint once the guest is complete, in this order. The fd and
+	 * send_back_fd are the toolstack's until suspend returns. */
+	void (*restore_results)(uint64_t store_gfn, uint64_t console_gfn, void *opaque);
+	int (*postcopy)(void *opaque);	      /* the guest may run; enum xr_answer */
+	int (*wait_checkpoint)(void *opaque); /* returns when the next one is due; likewise */
+	int (*suspend)(void *opaque);	      /* the guest has stopped; likewise */
+	void *reserved[1];
 };
 
 /*
@@ -143,6 +165,10 @@ struct xr_callbacks {
  * ahead_mib bounds memory that is allocated before the stream names it (EXACT, on a pipe); what
  * proves wrong is given back.
  *
+ * buffer_mib bounds what a checkpointed stream takes of memory for the records between two
+ * checkpoints, contents and all; what is more goes to a file without a name in $TMPDIR, else in
+ * /var/tmp. Together they take no more than twice the domain's limit and 64 MiB.
+ *
  * sandbox is for programs that do nothing else: before xr_run() reads the first byte it puts a
  * seccomp filter on the calling process, all its threads and, at their start, the worker processes,
  * for good. What is open stays in use; no file, socket, program, process or privilege can be had
@@ -153,7 +179,7 @@ struct xr_callbacks {
 struct xr_settings {
 	int fd;			  /* the stream; -1. Stays the caller's, is never closed */
 	enum xr_layer layer;	  /* XR_LAYER_AUTO */
-	enum xr_stream_type type; /* XR_STREAM_PLAIN; the others are not supported yet */
+	enum xr_stream_type type; /* XR_STREAM_PLAIN; the stream does not say it itself */
 	enum xr_host_kind host;	  /* XR_HOST_XEN */
 	uint32_t domid;		  /* 0; the domain to restore into: created, paused, empty */
 	uint32_t store_port;	  /* 0; event channel port in the guest for xenstore */
@@ -172,7 +198,9 @@ struct xr_settings {
 	struct xentoollog_logger *logger; /* NULL: no log. Used on the xr_run() thread only */
 	struct xr_model *model;		  /* NULL; the model host to restore into, if host is MODEL.
 					   * NULL there makes one that lives as long as the handle */
-	uint64_t reserved[8];
+	unsigned int buffer_mib;	  /* 128; see above */
+	int send_back_fd;		  /* -1; COLO: where the list of dirty pfns goes */
+	uint64_t reserved[7];
 };
 
 /* Nanoseconds. copy is the sum over the workers. */
@@ -206,7 +234,9 @@ struct xr_result {
 	bool uring;			 /* the reader used io_uring */
 	bool indexed;			 /* a regular file, planned from its index */
 	bool sandboxed;			 /* the process is now confined, see xr_settings */
-	uint64_t reserved[8];
+	bool failed_over;		 /* the guest is that of the last complete checkpoint */
+	uint64_t checkpoints;		 /* that are complete */
+	uint64_t reserved[7];
 };
 
 /* "0.1.0" */
@@ -225,6 +255,12 @@ XR_API void xr_settings_default(struct xr_settings *s);
 XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_error *err);
 
 /*
+ * A checkpointed stream ends by failover: its end, a failure to read it, a record that breaks the
+ * format, END or the toolstack's word leave the guest of the last complete checkpoint, and xr_run()
+ * returns 0. It fails where there is no complete checkpoint yet, and where something other than the
+ * stream fails, a full disk say: the primary one is then still at work. With COLO the guest has run
+ * in between, and is left as it is.
+ *
  * Restore: returns when the domain is complete and every mapping of it is gone, or at the first
  * failure, with all threads joined, all workers gone and all mappings removed. On a regular file
  * fd's offset is then behind the END record (on failure: behind the last record consumed); from a

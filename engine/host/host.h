@@ -108,6 +108,14 @@ struct xr_host_ops {
 			const void *blob, uint32_t size);
 	int (*pin)(struct xr_host *h, size_t n, const struct xr_pin *pins);
 
+	/*
+	 * Of a guest that ran meanwhile and whose writes the toolstack has had logged: its highest
+	 * gfn plus one, and which of the first n gfns it has written since the last call. bits has
+	 * room for n bits, rounded up to words.
+	 */
+	int (*nr_gfns)(struct xr_host *h, uint64_t *n);
+	int (*take_dirty)(struct xr_host *h, uint64_t n, uint64_t *bits);
+
 	/* May be NULL: nobody else can map. */
 	void (*share)(struct xr_host *h, struct xr_host_share *out);
 

@@ -220,6 +220,7 @@ int xr_model_reset(struct xr_model *m, const struct xr_model_settings *s)
 	memset(st->param_set, 0, sizeof(st->param_set));
 	st->given = (struct xr_model_given){ 0 };
 	st->pinned = 0;
+	st->ndirty = 0;
 	st->log_len = 0;
 	st->log[0] = 0;
 	begin_life(m, &set);

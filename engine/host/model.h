@@ -36,6 +36,7 @@ enum xr_model_call {
 	XR_CALL_WIDTH, /* both calls */
 	XR_CALL_VCPU,
 	XR_CALL_PIN,
+	XR_CALL_DIRTY, /* both calls */
 	XR_CALL_COUNT,
 };
 
@@ -132,6 +133,10 @@ uint64_t xr_model_next(struct xr_model *m, uint64_t from);
 /* Copy a frame out (or in). -ENOENT if the gfn is not backed. Not counted as calls. */
 int xr_model_peek(struct xr_model *m, uint64_t gfn, void *page);
 int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page);
+
+/* The guest writes to this frame: take_dirty() tells of it. Some thousand different ones between
+ * two calls. -ENOENT if the gfn is not backed. */
+int xr_model_dirty(struct xr_model *m, uint64_t gfn, const void *page);
 
 /* What the guest was given, for tests: all zero where it never was. Blobs by length and hash. */
 struct xr_model_given {

@@ -227,6 +227,48 @@ static int seed_grants(struct xr_host *h, bool hvm, uint64_t console_gfn, uint64
 	return rc;
 }
 
+static int nr_gfns(struct xr_host *h, uint64_t *n)
+{
+	struct xr_model *m = model_of(h);
+	const int rc = model_enter(m, XR_CALL_DIRTY, NULL);
+
+	*n = m->s->highest == NO_FRAME ? 0 : m->s->highest + 1;
+	model_unlock(m);
+	return rc;
+}
+
+static int take_dirty(struct xr_host *h, uint64_t n, uint64_t *bits)
+{
+	struct xr_model *m = model_of(h);
+	const int rc = model_enter(m, XR_CALL_DIRTY, "dirty");
+
+	for (uint32_t i = 0; !rc && i < m->s->ndirty; i++) {
+		const uint64_t gfn = m->s->dirty[i];
+
+		if (gfn < n)
+			bits[gfn / 64] |= (uint64_t)1 << gfn % 64;
+	}
+	if (!rc)
+		m->s->ndirty = 0;
+	model_unlock(m);
+	return rc;
+}
+
+int xr_model_dirty(struct xr_model *m, uint64_t gfn, const void *page)
+{
+	int rc = xr_model_poke(m, gfn, page);
+
+	if (rc)
+		return rc;
+	model_lock(m);
+	if (m->s->ndirty == MODEL_DIRTY)
+		rc = -ENOSPC;
+	else
+		m->s->dirty[m->s->ndirty++] = gfn;
+	model_unlock(m);
+	return rc;
+}
+
 static void share(struct xr_host *h, struct xr_host_share *out)
 {
 	const struct xr_model *m = model_of(h);
@@ -255,6 +297,8 @@ static const struct xr_host_ops ops = {
 	.set_width = model_set_width,
 	.set_vcpu = model_set_vcpu,
 	.pin = model_pin,
+	.nr_gfns = nr_gfns,
+	.take_dirty = take_dirty,
 	.share = share,
 	.mapper_open = model_mapper_open,
 	.mapper_close = model_mapper_close,

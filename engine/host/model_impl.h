@@ -35,6 +35,7 @@
 #define MODEL_NODES ((uint32_t)1 << 24)
 #define MODEL_LOG 16384u
 #define MODEL_PARAMS 39u
+#define MODEL_DIRTY 8192u
 #define MODEL_DOMID 1u
 
 /* A word of refs[]: the count of mappings, and two facts about the frame. */
@@ -90,6 +91,9 @@ struct model_state {
 	struct xr_model_stats stats; /* tot_pages and max_pages are filled on reading */
 	unsigned int fail_order;
 	struct model_fault fault[MODEL_FAULTS];
+
+	uint64_t dirty[MODEL_DIRTY]; /* gfns written by the guest; some more than once */
+	uint32_t ndirty;
 
 	uint64_t param[MODEL_PARAMS];
 	bool param_set[MODEL_PARAMS];

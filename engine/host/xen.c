@@ -263,6 +263,42 @@ static int xen_pin(struct xr_host *h, size_t n, const struct xr_pin *pins)
 	return rc;
 }
 
+static int xen_nr_gfns(struct xr_host *h, uint64_t *n)
+{
+	xen_pfn_t gpfns;
+	const int rc = result(xc_domain_nr_gpfns(of(h)->xch, of(h)->domid, &gpfns));
+
+	*n = rc ? 0 : gpfns;
+	return rc;
+}
+
+static int xen_take_dirty(struct xr_host *h, uint64_t n, uint64_t *bits)
+{
+	const size_t bytes = (n + 63) / 64 * sizeof(*bits);
+	const int pages = (int)((bytes + XC_PAGE_SIZE - 1) / XC_PAGE_SIZE);
+	xc_interface *xch = of(h)->xch;
+	DECLARE_HYPERCALL_BUFFER(unsigned char, bitmap);
+	long long done;
+	int rc = 0;
+
+	if (!n)
+		return 0;
+	bitmap = xc_hypercall_buffer_alloc_pages(xch, bitmap, pages);
+	if (!bitmap)
+		return -ENOMEM;
+	memset(bitmap, 0, (size_t)pages * XC_PAGE_SIZE);
+	done = xc_logdirty_control(xch, of(h)->domid, XEN_DOMCTL_SHADOW_OP_CLEAN,
+				   HYPERCALL_BUFFER(bitmap), n, 0, NULL);
+	if (done < 0)
+		rc = errno ? -errno : -EIO;
+	else if ((uint64_t)done != n)
+		rc = -EIO;
+	else
+		memcpy(bits, bitmap, bytes);
+	xc_hypercall_buffer_free_pages(xch, bitmap, pages);
+	return rc;
+}
+
 static const struct xr_host_ops xen_ops;
 
 static int xen_mapper_open(struct xr_host *h, struct xr_mapper **out)
@@ -339,6 +375,8 @@ static const struct xr_host_ops xen_ops = {
 	.set_width = xen_set_width,
 	.set_vcpu = xen_set_vcpu,
 	.pin = xen_pin,
+	.nr_gfns = xen_nr_gfns,
+	.take_dirty = xen_take_dirty,
 	.share = xen_share,
 	.mapper_open = xen_mapper_open,
 	.mapper_close = xen_mapper_close,

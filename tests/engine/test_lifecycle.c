@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Opening, refusing, cancelling, ending: what a restore leaves of itself. */
+#include "lib/checkpoints.h"
 #include "lib/isolate.h"
 #include "lib/sanitizer.h"
 #include "rig.h"
@@ -37,6 +38,7 @@ static unsigned int entries(const char *path)
 
 Test(lifecycle, settings_are_checked)
 {
+	struct toolstack t = { 0 };
 	struct xr_settings s;
 	struct xr_restore *r;
 	struct xr_error e;
@@ -57,8 +59,13 @@ Test(lifecycle, settings_are_checked)
 	REFUSED(s.workers = 65, -EINVAL);
 	REFUSED(s.reserved[3] = 1, -EINVAL);
 	REFUSED(s.policy = (enum xr_policy)9, -EINVAL);
-	REFUSED(s.type = XR_STREAM_REMUS, -EOPNOTSUPP);
-	REFUSED(s.type = XR_STREAM_COLO, -EOPNOTSUPP);
+	REFUSED(s.buffer_mib = (1u << 20) + 1, -EINVAL);
+	REFUSED(s.type = XR_STREAM_REMUS, -EINVAL);
+	REFUSED(s.type = XR_STREAM_COLO, -EINVAL);
+	REFUSED((toolstack_install(&t, &s), s.type = XR_STREAM_COLO), -EINVAL);
+	REFUSED((toolstack_install(&t, &s), s.type = XR_STREAM_COLO, s.send_back_fd = 0,
+		 s.callbacks.suspend = NULL),
+		-EINVAL);
 	REFUSED(s.fd = 9999, -EBADF);
 	REFUSED((s.host = XR_HOST_XEN, s.model = (struct xr_model *)&s), -EINVAL);
 }

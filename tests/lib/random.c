@@ -419,7 +419,8 @@ static void put_head(struct maker *m)
 		builder_static(m->b, rng_chance(&m->r, 3, 4), rng_chance(&m->r, 3, 4));
 }
 
-static void put_tail(struct maker *m)
+/* What is told of CPUs and devices. */
+static void put_state(struct maker *m)
 {
 	bool params_first = rng_chance(&m->r, 1, 4);
 
@@ -429,8 +430,36 @@ static void put_tail(struct maker *m)
 	builder_context(m->b);
 	if (!params_first)
 		put_params(m);
+}
+
+static void put_end(struct maker *m)
+{
 	builder_end(m->b, m->s->layer != XR_EMIT_BARE,
 		    may(m, RANDOM_TRAILING, 2, 3) ? between(m, 1, 9000) : 0);
+}
+
+static void put_checkpoint(struct maker *m)
+{
+	put_state(m);
+	checkpoints_put(&m->s->cp, m->b, rng_chance(&m->r, 1, 3) ? 0 : between(m, 1, 200));
+}
+
+/* The first image is there. */
+static void put_checkpoints(struct maker *m)
+{
+	put_checkpoint(m);
+	while (m->s->cp.n < m->o.checkpoints) {
+		later_pass(m);
+		if (may(m, RANDOM_PASSES, 1, 3))
+			later_pass(m);
+		put_checkpoint(m);
+	}
+	if (rng_chance(&m->r, 1, 2))
+		later_pass(m);
+	if (rng_chance(&m->r, 1, 2))
+		put_end(m);
+	else
+		m->b->end_offset = builder_size(m->b);
 }
 
 static void choose_style(struct maker *m)
@@ -438,6 +467,7 @@ static void choose_style(struct maker *m)
 	m->passes = 1;
 	if (m->o.max_passes > 1 && may(m, RANDOM_PASSES, 2, 3))
 		m->passes = (unsigned int)between(m, 2, m->o.max_passes);
+	m->passes += m->o.checkpoints;
 	m->data_left = m->o.max_data / m->passes;
 	m->data_permille = (unsigned int)(rng_chance(&m->r, 1, 2) ? 1000 : between(m, 0, 1000));
 	m->dup_permille = may(m, RANDOM_DUPLICATES, 1, 4) ? (unsigned int)between(m, 1, 300) : 0;
@@ -457,10 +487,26 @@ void random_options_default(struct random_options *o, uint64_t seed)
 	};
 }
 
+static void read_reference(struct random_stream *s, const struct random_options *o)
+{
+	size_t end;
+
+	if (o->checkpoints) {
+		checkpoints_ref(&s->cp, &s->b, s->cp.n, &s->ref);
+		return;
+	}
+	refmodel_init(&s->ref);
+	end = refmodel_stream(&s->ref, builder_data(&s->b), builder_size(&s->b), s->b.libxc_offset);
+	if (end == s->b.end_offset)
+		return;
+	fprintf(stderr, "random: seed %llu: %s\n", (unsigned long long)o->seed,
+		s->ref.broken ? s->ref.broken : "the end is elsewhere");
+	abort();
+}
+
 void random_stream_make(struct random_stream *s, const struct random_options *o)
 {
 	struct maker *m = must(calloc(1, sizeof(*m)));
-	size_t end;
 
 	*s = (struct random_stream){ .features = o->features };
 	m->o = *o;
@@ -473,19 +519,17 @@ void random_stream_make(struct random_stream *s, const struct random_options *o)
 	choose_params(m);
 	put_head(m);
 	first_pass(m);
-	for (unsigned int pass = 1; pass < m->passes; pass++)
+	for (unsigned int pass = 1; pass + m->o.checkpoints < m->passes; pass++)
 		later_pass(m);
-	if (may(m, RANDOM_VERIFY, 1, 12))
-		verify_pass(m);
-	put_tail(m);
-
-	refmodel_init(&s->ref);
-	end = refmodel_stream(&s->ref, builder_data(&s->b), builder_size(&s->b), s->b.libxc_offset);
-	if (end != s->b.end_offset)
-		fprintf(stderr, "random: seed %llu: %s\n", (unsigned long long)o->seed,
-			s->ref.broken ? s->ref.broken : "the end is elsewhere");
-	if (end != s->b.end_offset)
-		abort();
+	if (m->o.checkpoints) {
+		put_checkpoints(m);
+	} else {
+		if (may(m, RANDOM_VERIFY, 1, 12))
+			verify_pass(m);
+		put_state(m);
+		put_end(m);
+	}
+	read_reference(s, o);
 	free(m->contents);
 	free(m->slots);
 	free(m);

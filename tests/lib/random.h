@@ -7,6 +7,7 @@
 #define XR_TEST_RANDOM_H
 
 #include "lib/builder.h"
+#include "lib/checkpoints.h"
 #include "lib/refmodel.h"
 
 /* What a stream may contain; it uses a random part of it. To shrink a failure, take bits away. */
@@ -32,10 +33,12 @@ enum random_feature {
 
 struct random_options {
 	uint64_t seed;
-	unsigned int features;	 /* RANDOM_ALL */
-	unsigned int max_data;	 /* 480; page contents in the stream, roughly */
-	unsigned int max_pfns;	 /* 3500; of the guest */
-	unsigned int max_passes; /* 5 */
+	unsigned int features;	  /* RANDOM_ALL */
+	unsigned int max_data;	  /* 480; page contents in the stream, roughly */
+	unsigned int max_pfns;	  /* 3500; of the guest */
+	unsigned int max_passes;  /* 5 */
+	unsigned int checkpoints; /* 0; the stream has so many, then records of one that is not
+				   * complete, or END, or neither */
 };
 
 struct random_stream {
@@ -44,6 +47,7 @@ struct random_stream {
 	enum xr_emit_layer layer;
 	uint32_t version;
 	unsigned int features; /* those it was allowed to use */
+	struct checkpoints cp; /* then ref is the guest after the last */
 };
 
 void random_options_default(struct random_options *o, uint64_t seed);

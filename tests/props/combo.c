@@ -2,9 +2,15 @@
 #include "props/combo.h"
 
 #include "host/host.h"
+#include "lib/restore.h"
 #include "lib/sanitizer.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define PICK(r, ...)                                                                               \
 	((const unsigned int[]){ __VA_ARGS__ })[rng_below(                                         \
@@ -31,6 +37,57 @@ struct combo combo_random(struct rng *r)
 	if (c.max_order == XR_ORDER_1G && c.policy == XR_POLICY_SPECULATIVE && rng_chance(r, 1, 25))
 		c.room = ROOM_MUCH;
 	return c;
+}
+
+uint64_t combo_room(const struct combo *c)
+{
+	static const uint64_t room[] = {
+		[ROOM_NONE] = 0, [ROOM_SOME] = 2500, [ROOM_MUCH] = 2500 + (1 << 18)
+	};
+
+	return room[c->room];
+}
+
+static void *until_closed(void *fd)
+{
+	char c;
+
+	return read(*(int *)fd, &c, 1) ? fd : NULL;
+}
+
+/* Another thread, as long as the pipe is open. */
+static bool add_thread(pthread_t *t, int fds[2])
+{
+	setenv("XENRESTORE_WORKER", XR_TEST_WORKER, 1);
+	return !pipe2(fds, O_CLOEXEC) && !pthread_create(t, NULL, until_closed, &fds[0]);
+}
+
+static void end_thread(pthread_t t, const int fds[2])
+{
+	close(fds[1]);
+	pthread_join(t, NULL);
+	close(fds[0]);
+}
+
+int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
+		  struct xr_error *err)
+{
+	const bool spawned = c->kind == KIND_SPAWNED;
+	pthread_t thread;
+	int fds[2], rc;
+
+	if (spawned && !add_thread(&thread, fds))
+		return -ENOEXEC;
+	set->policy = (enum xr_policy)c->policy;
+	set->max_order = c->max_order;
+	set->ahead_mib = c->ahead_mib;
+	set->workers = c->workers;
+	set->worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
+	set->io = (enum xr_io)c->io;
+	rc = restore_once(set, res, err);
+	if (spawned)
+		end_thread(thread, fds);
+	return rc;
 }
 
 void combo_print(const struct combo *c, char text[COMBO_TEXT])

@@ -38,6 +38,13 @@ struct combo {
 	unsigned int io;	/* enum xr_io */
 };
 
+/* Pages that the domain may have beyond those of the guest. */
+uint64_t combo_room(const struct combo *c);
+
+/* One restore in that way; fd, host, model and what else there is are in *set already. */
+int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
+		  struct xr_error *err);
+
 #define COMBO_TEXT 64
 
 struct combo combo_random(struct rng *r);

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "props/run.h"
 
-#include "lib/restore.h"
 #include "props/check.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,9 +87,6 @@ static void add_fault(struct attempt *a)
 
 static bool open_model(struct attempt *a, const struct random_stream *s)
 {
-	static const uint64_t room[] = {
-		[ROOM_NONE] = 0, [ROOM_SOME] = 2500, [ROOM_MUCH] = 2500 + (1 << 18)
-	};
 	const struct combo *c = &a->r->combo;
 	struct xr_model_settings set;
 	int rc;
@@ -100,7 +94,7 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	a->start_pages = rng_chance(&a->rng, 1, 2) ? 0 : rng_below(&a->rng, 20);
 	xr_model_settings_default(&set);
 	set.start_pages = a->start_pages;
-	set.max_pages = a->start_pages + s->ref.peak + room[c->room];
+	set.max_pages = a->start_pages + s->ref.peak + combo_room(c);
 	set.no_huge = true;
 	set.fill = ~a->r->seed | 1;
 	rc = xr_model_create(&a->model, &set);
@@ -113,54 +107,17 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	return true;
 }
 
-static void *until_closed(void *fd)
-{
-	char c;
-
-	return read(*(int *)fd, &c, 1) ? fd : NULL;
-}
-
-/* Another thread, as long as the pipe is open. */
-static bool add_thread(pthread_t *t, int fds[2])
-{
-	setenv("XENRESTORE_WORKER", XR_TEST_WORKER, 1);
-	return !pipe2(fds, O_CLOEXEC) && !pthread_create(t, NULL, until_closed, &fds[0]);
-}
-
-static void end_thread(pthread_t t, const int fds[2])
-{
-	close(fds[1]);
-	pthread_join(t, NULL);
-	close(fds[0]);
-}
-
 static void restore(struct attempt *a)
 {
-	const bool spawned = a->r->combo.kind == KIND_SPAWNED;
-	const struct combo *c = &a->r->combo;
 	struct xr_settings set;
-	pthread_t thread;
-	int fds[2];
 
-	if (spawned && !add_thread(&thread, fds)) {
-		a->rc = -ENOEXEC;
-		return;
-	}
 	xr_settings_default(&set);
 	set.fd = a->feed.fd;
 	set.host = XR_HOST_MODEL;
 	set.model = a->model;
 	set.store_port = STORE_PORT;
 	set.console_port = CONSOLE_PORT;
-	set.policy = (enum xr_policy)c->policy;
-	set.max_order = c->max_order;
-	set.ahead_mib = c->ahead_mib;
-	set.workers = c->workers;
-	set.worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
-	set.io = (enum xr_io)c->io;
-	a->rc = restore_once(&set, &a->res, &a->err);
-	if (spawned)
-		end_thread(thread, fds);
+	a->rc = combo_restore(&a->r->combo, &set, &a->res, &a->err);
 }
 
 /* Not a byte behind END may be gone, and a file must stand right there. */

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* COLO: the guest runs here, too, between checkpoints, and the pfns that it wrote go back. */
+#include "checkpoint.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PIECE 4096u /* pfns sent at a time */
+
+struct sender {
+	int fd;
+	size_t n;
+	uint64_t pfn[PIECE];
+};
+
+/* A connection whose other side is gone is an error, not a signal. */
+static int send_all(int fd, const void *bytes, size_t n)
+{
+	const char *from = bytes;
+
+	while (n) {
+		ssize_t done = send(fd, from, n, MSG_NOSIGNAL);
+
+		if (done < 0 && errno == ENOTSOCK)
+			done = write(fd, from, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		from += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+static int flush(struct sender *s)
+{
+	const int rc = send_all(s->fd, s->pfn, s->n * sizeof(s->pfn[0]));
+
+	s->n = 0;
+	return rc;
+}
+
+static int send_list(int fd, const uint64_t *bitmap, uint64_t words, uint64_t count)
+{
+	const struct xr_wire_record head = { XR_REC_DIRTY_PFN_LIST,
+					     (uint32_t)(count * sizeof(uint64_t)) };
+	struct sender s = { .fd = fd };
+	int rc = send_all(fd, &head, sizeof(head));
+
+	for (uint64_t i = 0; i < words; i++)
+		for (uint64_t bits = bitmap[i]; !rc && bits; bits &= bits - 1) {
+			s.pfn[s.n++] = i * 64 + (unsigned int)__builtin_ctzll(bits);
+			if (s.n == PIECE)
+				rc = flush(&s);
+		}
+	return rc ? rc : flush(&s);
+}
+
+static int dirty_failed(int rc, const struct xr_where *where, struct xr_error *err)
+{
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			    "cannot tell which pages the guest wrote: %s", strerror(-rc));
+}
+
+/* Of the guest as it is now: when the restore began it had no page. */
+static int send_dirty(struct xr_restore *r, const struct xr_where *where, struct xr_error *err)
+{
+	const struct xr_host_ops *ops = r->host->ops;
+	uint64_t n, words, count = 0, *bitmap;
+	int rc;
+
+	r->other_calls += 2;
+	rc = ops->nr_gfns(r->host, &n);
+	if (rc)
+		return dirty_failed(rc, where, err);
+	words = (n + 63) / 64;
+	bitmap = calloc(words + 1, sizeof(*bitmap));
+	rc = bitmap ? ops->take_dirty(r->host, n, bitmap) : -ENOMEM;
+	for (uint64_t i = 0; !rc && i < words; i++)
+		count += (unsigned int)__builtin_popcountll(bitmap[i]);
+	if (!rc && count > XR_WIRE_BODY_MAX / sizeof(uint64_t))
+		rc = -E2BIG;
+	if (rc)
+		rc = dirty_failed(rc, where, err);
+	else if (send_list(r->set.send_back_fd, bitmap, words, count))
+		rc = xr_fail_over(r, "the list of dirty pages cannot be sent back");
+	free(bitmap);
+	return rc;
+}
+
+static int complete(struct xr_restore *r, struct xr_error *err)
+{
+	int rc = xr_finish_memory(r, err);
+
+	if (!rc)
+		rc = r->guest.ops->complete(r, err);
+	r->check.completed |= !rc;
+	return rc;
+}
+
+int xr_colo_run(struct xr_restore *r, const struct xr_where *where, struct xr_error *err)
+{
+	const struct xr_callbacks *cb = &r->set.callbacks;
+	void *opaque = r->set.opaque;
+	int rc = complete(r, err);
+
+	if (rc)
+		return rc;
+	cb->restore_results(r->guest.store_gfn, r->guest.console_gfn, opaque);
+	rc = xr_checkpoint_answer(r, "postcopy", cb->postcopy(opaque), where, err);
+	if (!rc)
+		rc = xr_checkpoint_answer(r, "wait_checkpoint", cb->wait_checkpoint(opaque), where,
+					  err);
+	if (!rc)
+		rc = xr_checkpoint_answer(r, "suspend", cb->suspend(opaque), where, err);
+	return rc ? rc : send_dirty(r, where, err);
+}
