@@ -97,10 +97,16 @@ int stream_file(void)
 
 void start_restore(struct libxl *l, int fd, unsigned int callbacks, unsigned int type)
 {
-	char io[16], cb[16], ty[16];
+	start_restore_back(l, fd, -1, callbacks, type);
+}
+
+void start_restore_back(struct libxl *l, int fd, int back, unsigned int callbacks,
+			unsigned int type)
+{
+	char io[16], sb[16], cb[16], ty[16];
 	char *argv[] = { (char *)"--restore-domain",
 			 io,
-			 (char *)"-1",
+			 sb,
 			 (char *)"1",
 			 (char *)"3",
 			 (char *)"0",
@@ -111,6 +117,7 @@ void start_restore(struct libxl *l, int fd, unsigned int callbacks, unsigned int
 			 NULL };
 
 	snprintf(io, sizeof(io), "%d", fd);
+	snprintf(sb, sizeof(sb), "%d", back);
 	snprintf(cb, sizeof(cb), "%u", callbacks);
 	snprintf(ty, sizeof(ty), "%u", type);
 	libxl_start(l, argv);

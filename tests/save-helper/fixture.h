@@ -11,6 +11,8 @@
 #include <jansson.h>
 
 #define PLAIN 768u /* the callbacks of a plain restore */
+#define REMUS 800u /* and of checkpointed ones */
+#define COLO 888u
 #define ALL SIZE_MAX
 
 /* Init and fini of a suite. */
@@ -38,6 +40,9 @@ int stream_file(void);
 int piped_stream(pid_t *writer, size_t n, bool stays);
 
 void start_restore(struct libxl *l, int fd, unsigned int callbacks, unsigned int type);
+/* The same with a back channel. */
+void start_restore_back(struct libxl *l, int fd, int back, unsigned int callbacks,
+			unsigned int type);
 
 unsigned int errors(const struct libxl *l);
 /* How many of the errors have that word. */

@@ -21,15 +21,17 @@ struct log {
 };
 
 struct libxl {
-	pid_t pid;	  /* of the helper, and of its session */
-	int replies, out; /* our ends of the pipes; -1: closed */
-	int err;	  /* a file that holds its stderr */
-	int refuse;	  /* what to answer to static_data_done */
-	const char *hold; /* the message that gets no answer: "static" or "complete"; NULL: none */
+	pid_t pid;				 /* of the helper, and of its session */
+	int replies, out;			 /* our ends of the pipes; -1: closed */
+	int err;				 /* a file that holds its stderr */
+	int refuse;				 /* what to answer to static_data_done */
+	int (*ask)(void *arg, const char *what); /* answers what a checkpointed restore asks */
+	void *arg;
+	const char *hold; /* the message that gets no answer, as it is in `order`; NULL: none */
 	bool dying;	  /* it may be gone at any moment, answered or not */
 
 	/* what it has said */
-	char order[256]; /* "static results complete", without log and progress */
+	char order[512]; /* "static results complete", without log and progress */
 	struct log logs[LOGS_MAX];
 	unsigned int nlogs, progress;
 	uint32_t missing;

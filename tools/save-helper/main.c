@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A drop-in for libxl-save-helper: libxl runs it when LIBXL_SAVE_HELPER names it. Restores of plain
- * streams go through libxenrestore; everything else goes to the stock helper by exec, before a byte
- * of the stream is read.
+ * A drop-in for libxl-save-helper: libxl runs it when LIBXL_SAVE_HELPER names it. Restores go
+ * through libxenrestore; saves, and everything on a Xen that the engine was not built for, go to
+ * the stock helper by exec, before a byte of the stream is read.
  */
 #include "base/error.h"
 #include "progress/meter.h"
@@ -25,10 +25,16 @@
 #define TELL_EVERY 0.5	       /* s */
 #define TELL_OF_PIPE_EVERY 2.0 /* where it is a line in a log, not one that is overwritten */
 
-#define CALLBACKS_PLAIN 0x300ul /* static_data_done and restore_results, as from Xen 4.14 on */
+/* By type of stream, what libxl answers to from Xen 4.14 on: static_data_done and restore_results;
+ * checkpoint; suspend, postcopy and wait_checkpoint. */
+static const unsigned long callbacks_of[] = {
+	[XR_STREAM_PLAIN] = 0x300,
+	[XR_STREAM_REMUS] = 0x320,
+	[XR_STREAM_COLO] = 0x378,
+};
 
 struct job {
-	int fd;
+	int fd, send_back_fd;
 	uint32_t domid, store_port, store_domid, console_port, console_domid;
 	unsigned long callbacks, type;
 };
@@ -56,6 +62,12 @@ static unsigned long number(const char *s, unsigned long max, bool *ok)
 	return v;
 }
 
+/* "-1", or a number. */
+static int number_or_none(const char *s, bool *ok)
+{
+	return strcmp(s, "-1") ? (int)number(s, INT32_MAX, ok) : -1;
+}
+
 /* argv as libxl lays it out; nothing may follow. */
 static bool parse(struct job *j, int argc, char **argv)
 {
@@ -64,6 +76,7 @@ static bool parse(struct job *j, int argc, char **argv)
 	if (!ok)
 		return false;
 	j->fd = (int)number(argv[2], INT32_MAX, &ok);
+	j->send_back_fd = number_or_none(argv[3], &ok);
 	j->domid = (uint32_t)number(argv[4], UINT32_MAX, &ok);
 	j->store_port = (uint32_t)number(argv[5], UINT32_MAX, &ok);
 	j->store_domid = (uint32_t)number(argv[6], UINT32_MAX, &ok);
@@ -93,6 +106,37 @@ static bool is_our_xen(void)
 static int static_data_done(unsigned int missing, void *opaque)
 {
 	return xr_channel_static_data_done(&((struct running *)opaque)->channel, missing);
+}
+
+static int checkpoint(void *opaque)
+{
+	return xr_channel_checkpoint(&((struct running *)opaque)->channel);
+}
+
+static int postcopy(void *opaque)
+{
+	return xr_channel_postcopy(&((struct running *)opaque)->channel);
+}
+
+static int wait_checkpoint(void *opaque)
+{
+	return xr_channel_wait_checkpoint(&((struct running *)opaque)->channel);
+}
+
+static int suspend(void *opaque)
+{
+	return xr_channel_suspend(&((struct running *)opaque)->channel);
+}
+
+static uint64_t gfn_or_zero(uint64_t gfn)
+{
+	return gfn == XR_NO_PFN ? 0 : gfn;
+}
+
+static void restore_results(uint64_t store_gfn, uint64_t console_gfn, void *opaque)
+{
+	xr_channel_restore_results(&((struct running *)opaque)->channel, gfn_or_zero(store_gfn),
+				   gfn_or_zero(console_gfn));
 }
 
 /* libxl divides by the total, and shows a share of it: without one, there is only the log. */
@@ -148,11 +192,24 @@ static int hand_over(const struct xr_channel *c, char **argv)
 	return xr_exec_stock(argv);
 }
 
+static void set_callbacks(struct xr_callbacks *cb)
+{
+	cb->static_data_done = static_data_done;
+	cb->progress = progress;
+	cb->checkpoint = checkpoint;
+	cb->restore_results = restore_results;
+	cb->postcopy = postcopy;
+	cb->wait_checkpoint = wait_checkpoint;
+	cb->suspend = suspend;
+}
+
 static void settings(struct xr_settings *s, const struct job *j, struct running *run)
 {
 	xr_settings_default(s);
 	s->fd = j->fd;
 	s->layer = XR_LAYER_LIBXC;
+	s->type = (enum xr_stream_type)j->type;
+	s->send_back_fd = j->send_back_fd;
 	s->host = XR_HOST_XEN;
 	s->domid = j->domid;
 	s->store_port = j->store_port;
@@ -160,8 +217,7 @@ static void settings(struct xr_settings *s, const struct job *j, struct running 
 	s->console_port = j->console_port;
 	s->console_domid = j->console_domid;
 	s->sandbox = !getenv("XENRESTORE_NO_SANDBOX");
-	s->callbacks.static_data_done = static_data_done;
-	s->callbacks.progress = progress;
+	set_callbacks(&s->callbacks);
 	s->opaque = run;
 	s->logger = &run->channel.logger;
 }
@@ -191,11 +247,6 @@ static void tell_result(struct running *run, const struct xr_result *r)
 		r->populate_calls, r->release_calls, r->map_calls, r->unmap_calls, r->workers);
 }
 
-static uint64_t gfn_or_zero(uint64_t gfn)
-{
-	return gfn == XR_NO_PFN ? 0 : gfn;
-}
-
 /* libxl wants results and completion in any case, and exit status 0. */
 static int restore(const struct job *j, struct running *run)
 {
@@ -220,8 +271,7 @@ static int restore(const struct job *j, struct running *run)
 	else
 		tell_result(run, &res);
 	xr_close(&r);
-	xr_channel_restore_results(&run->channel, rc ? 0 : gfn_or_zero(res.store_gfn),
-				   rc ? 0 : gfn_or_zero(res.console_gfn));
+	restore_results(rc ? 0 : res.store_gfn, rc ? 0 : res.console_gfn, run);
 	xr_channel_complete(&run->channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
 	return 0;
 }
@@ -252,7 +302,10 @@ int main(int argc, char **argv)
 		heed_sigterm();
 	if (take_channel(&run.channel))
 		return 1;
-	if (saves || j.type != 0 || j.callbacks != CALLBACKS_PLAIN || !is_our_xen())
+	if (saves || !is_our_xen())
 		return hand_over(&run.channel, argv);
+	if (j.callbacks != callbacks_of[j.type])
+		return complain("libxl offers other callbacks than libxl from Xen 4.14 on does for "
+				"a stream of this type");
 	return restore(&j, &run);
 }

@@ -12,6 +12,10 @@
 enum message {
 	MSG_LOG = 1,
 	MSG_PROGRESS = 2,
+	MSG_SUSPEND = 3,
+	MSG_POSTCOPY = 4,
+	MSG_CHECKPOINT = 5,
+	MSG_WAIT_CHECKPOINT = 6,
 	MSG_STATIC_DATA_DONE = 8,
 	MSG_RESTORE_RESULTS = 9,
 	MSG_COMPLETE = 10,
@@ -158,6 +162,34 @@ int xr_channel_static_data_done(struct xr_channel *c, unsigned int missing)
 	begin(&f, MSG_STATIC_DATA_DONE);
 	put_u32(&f, missing);
 	return call(c, &f);
+}
+
+static int ask(struct xr_channel *c, enum message question)
+{
+	struct frame f;
+
+	begin(&f, question);
+	return call(c, &f);
+}
+
+int xr_channel_checkpoint(struct xr_channel *c)
+{
+	return ask(c, MSG_CHECKPOINT);
+}
+
+int xr_channel_postcopy(struct xr_channel *c)
+{
+	return ask(c, MSG_POSTCOPY);
+}
+
+int xr_channel_wait_checkpoint(struct xr_channel *c)
+{
+	return ask(c, MSG_WAIT_CHECKPOINT);
+}
+
+int xr_channel_suspend(struct xr_channel *c)
+{
+	return ask(c, MSG_SUSPEND);
 }
 
 void xr_channel_restore_results(struct xr_channel *c, uint64_t store_gfn, uint64_t console_gfn)

@@ -24,6 +24,11 @@ void xr_channel_init(struct xr_channel *c, int in, int out);
 
 /* Returns libxl's answer. */
 int xr_channel_static_data_done(struct xr_channel *c, unsigned int missing);
+/* Of checkpointed streams: enum xr_answer. */
+int xr_channel_checkpoint(struct xr_channel *c);
+int xr_channel_postcopy(struct xr_channel *c);
+int xr_channel_wait_checkpoint(struct xr_channel *c);
+int xr_channel_suspend(struct xr_channel *c);
 void xr_channel_restore_results(struct xr_channel *c, uint64_t store_gfn, uint64_t console_gfn);
 void xr_channel_complete(struct xr_channel *c, int retval, int errnoval);
 void xr_channel_progress(struct xr_channel *c, const char *what, uint64_t done, uint64_t total);
