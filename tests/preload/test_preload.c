@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Programs of the unmodified Xen libraries, run on the model. */
 #include "base/clock.h"
+#include "generate/generate.h"
 #include "host/model.h"
 #include "lib/pvguest.h"
 #include "lib/pvref.h"
@@ -220,6 +221,67 @@ static void restore_pv(unsigned int width)
 	pvguest_free(&guest);
 	builder_free(&b);
 	xr_model_destroy(&m);
+}
+
+/* Nothing is taken away: libxenguest would leave it. */
+static const struct xr_gen_options checkpointed = {
+	.seed = 5,
+	.size_bytes = 8u << 20,
+	.hole_run = 1,
+	.holes_permille = 30,
+	.passes = 5,
+	.checkpoints = 3,
+	.dirty_permille = 60,
+	.balloon_in_permille = 200,
+	.batch = 1024,
+	.version = 3,
+	.compact = true,
+};
+
+/* A stream of Remus by xc_domain_restore() of whoever stands before the model. */
+static void restore_remus(void)
+{
+	int stream = memory_file(), out = memory_file(), err = memory_file(), status;
+	unsigned char want[XR_PAGE_SIZE], got[XR_PAGE_SIZE];
+	char path[64], number[16], log[4096], text[4096];
+	char *argv[] = { (char *)STOCK_RESTORE, (char *)"-n", (char *)"-r", path, NULL };
+	struct xr_gen_summary sum;
+	struct xr_model_settings s;
+	struct xr_model_stats st;
+	struct xr_model *m;
+
+	xr_model_settings_default(&s);
+	cr_assert_eq(xr_model_create(&m, &s), 0);
+	snprintf(number, sizeof(number), "%d", xr_model_share(m));
+	setenv("XR_MODEL_FD", number, 1);
+	cr_assert_eq(xr_generate(stream, &checkpointed, &sum), 0);
+	cr_assert_eq(lseek(stream, 0, SEEK_SET), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", stream);
+	status = run(argv, -1, out, err);
+	read_all(err, log, sizeof(log));
+	read_all(out, text, sizeof(text));
+	cr_assert_eq(status, 0, "%s", log);
+	cr_expect_not_null(strstr(text, "\"checkpoints\": 3"), "%s", text);
+	xr_model_stats(m, &st);
+	cr_expect_eq(st.tot_pages, sum.populated);
+	for (uint64_t pfn = 0; pfn < xr_gen_pfns(&checkpointed); pfn++) {
+		const bool there = xr_gen_expect_page(&checkpointed, pfn, want);
+
+		cr_assert_eq(!xr_model_peek(m, pfn, got), there, "pfn %lu", pfn);
+		cr_expect(!there || !memcmp(got, want, sizeof(got)), "pfn %lu", pfn);
+	}
+	xr_model_destroy(&m);
+}
+
+Test(preload, libxenguest_restores_streams_of_remus)
+{
+	restore_remus();
+}
+
+Test(preload, the_engine_restores_streams_of_remus_in_its_place)
+{
+	preloaded = SHIM ":" PRELOAD_LIB;
+	restore_remus();
 }
 
 /* Of a 32-bit guest's vcpu it reads more than it has allocated, which AddressSanitizer minds. */

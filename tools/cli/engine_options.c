@@ -33,6 +33,12 @@ const char *const xr_io_words[] = {
 	NULL,
 };
 
+const char *const xr_type_words[] = {
+	[XR_STREAM_PLAIN] = "plain",
+	[XR_STREAM_REMUS] = "remus",
+	NULL,
+};
+
 const char *const xr_max_order_words[] = { "0", "9", "18", NULL };
 
 int xr_take_max_order(void *options, const struct xr_option *o, const char *arg, const char **why)

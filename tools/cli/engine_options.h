@@ -7,7 +7,7 @@
 
 /* By the values of the enums in xenrestore.h. NULL-terminated. */
 extern const char *const xr_host_words[], *const xr_policy_words[];
-extern const char *const xr_worker_kind_words[], *const xr_io_words[];
+extern const char *const xr_worker_kind_words[], *const xr_io_words[], *const xr_type_words[];
 extern const char *const xr_max_order_words[]; /* those that there are, as numbers */
 
 /* take() of an unsigned int: an order that the engine has. */

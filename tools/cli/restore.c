@@ -24,6 +24,13 @@ static void show_progress(const struct xr_progress *p, void *opaque)
 	xr_show_progress(opaque, p);
 }
 
+/* Nothing but the libxc stream is on the fd. */
+static int take_checkpoint(void *opaque)
+{
+	(void)opaque;
+	return XR_ANSWER_GO_ON;
+}
+
 static int open_source(struct restore_options *o)
 {
 	if (!o->path)
@@ -153,6 +160,7 @@ static int restore(struct restore_options *o, struct watchers *w)
 	int rc;
 
 	o->set.callbacks.progress = show_progress;
+	o->set.callbacks.checkpoint = take_checkpoint;
 	o->set.opaque = &w->show;
 	rc = xr_open(&r, &o->set, &err);
 	ran = !rc;

@@ -149,6 +149,10 @@ const char *xr_gen_check(const struct xr_gen_options *o)
 		return "a stretch of holes has at least one page";
 	if (!o->passes || o->passes > 1000)
 		return "there are 1 to 1000 passes";
+	if (o->checkpoints > o->passes)
+		return "there are no more checkpoints than passes";
+	if (o->checkpoints && (o->layer != XR_EMIT_BARE || o->trailing))
+		return "a stream with checkpoints has nothing before or behind it";
 	if (!o->batch || o->batch > XR_GEN_BATCH_MAX)
 		return "a record holds 1 to 32704 pfns";
 	if (o->version != 2 && o->version != 3)
@@ -257,15 +261,22 @@ static void put_head(struct run *r)
 	r->sum.records += 3;
 }
 
+/* What goes with a guest that is complete. */
+static void put_state(struct run *r, enum xr_emit_type end)
+{
+	xr_emit_tsc(&r->sink, hash(r->o, CONTENTS, 0, ~0ull) >> 16);
+	xr_emit_context(&r->sink);
+	put_params(r);
+	xr_emit_record(&r->sink, end, NULL, 0);
+	r->sum.records += 4;
+}
+
 static void put_tail(struct run *r)
 {
 	static const char junk[] = "these bytes are not ours to read; ";
 
-	xr_emit_tsc(&r->sink, hash(r->o, CONTENTS, 0, ~0ull) >> 16);
-	xr_emit_context(&r->sink);
-	put_params(r);
-	xr_emit_record(&r->sink, XR_EMIT_END, NULL, 0);
-	r->sum.records += 4;
+	if (!r->o->checkpoints)
+		put_state(r, XR_EMIT_END);
 	r->sum.end_offset = xr_sink_at(&r->sink);
 	if (r->o->layer != XR_EMIT_BARE)
 		xr_emit_libxl_end(&r->sink);
@@ -288,8 +299,11 @@ int xr_generate(int fd, const struct xr_gen_options *o, struct xr_gen_summary *s
 		goto out;
 	}
 	put_head(&r);
-	for (; r.pass < o->passes; r.pass++)
+	for (; r.pass < o->passes; r.pass++) {
 		put_pass(&r);
+		if (r.pass + o->checkpoints >= o->passes)
+			put_state(&r, XR_EMIT_CHECKPOINT);
+	}
 	put_tail(&r);
 	rc = xr_sink_flush(&r.sink);
 	r.sum.bytes = xr_sink_at(&r.sink);

@@ -6,9 +6,9 @@
  * without the stream.
  *
  * The shape is a real saver's: the first pass names every pfn from 0 on in ascending order, holes
- * as XTAB; later passes name what changed, ascending; then TSC_INFO, HVM_CONTEXT, HVM_PARAMS, END.
- * RAM lies at [0, 3840 MiB) and from 4 GiB on; eight special pages (store, console, ...) stand just
- * below 4 GiB, where a PVH guest has them.
+ * as XTAB; later passes name what changed, ascending; then (or at each checkpoint) TSC_INFO,
+ * HVM_CONTEXT, HVM_PARAMS, END. RAM lies at [0, 3840 MiB) and from 4 GiB on; eight special pages
+ * (store, console, ...) stand just below 4 GiB, where a PVH guest has them.
  */
 #ifndef XR_GENERATE_H
 #define XR_GENERATE_H
@@ -25,8 +25,10 @@ struct xr_gen_options {
 	uint64_t size_bytes; /* 256 MiB; RAM and its holes, a multiple of 4096, at most 64 TiB */
 	unsigned int holes_permille; /* 0; of the RAM, never there */
 	unsigned int hole_run; /* 1; holes come in stretches of (multiples of) this many pages */
-	unsigned int zero_permille;	   /* 0; of the contents, all zero */
-	unsigned int passes;		   /* 1; at most 1000 */
+	unsigned int zero_permille; /* 0; of the contents, all zero */
+	unsigned int passes;	    /* 1; at most 1000 */
+	unsigned int checkpoints; /* 0; the last so many passes end in a CHECKPOINT, with the state
+				   * that goes with it, and there is no END: a stream of Remus */
 	unsigned int dirty_permille;	   /* 20; of the RAM, sent again by each later pass */
 	unsigned int balloon_out_permille; /* 0; of the RAM, taken away by each later pass */
 	unsigned int balloon_in_permille; /* 0; of holes and lost pages, given by each later pass */
@@ -42,7 +44,7 @@ struct xr_gen_options {
 struct xr_gen_summary {
 	uint64_t bytes;	       /* written in all */
 	uint64_t libxc_offset; /* of the image header */
-	uint64_t end_offset;   /* behind the libxc END record */
+	uint64_t end_offset;   /* behind the libxc END record, or the last CHECKPOINT */
 	uint64_t records;      /* of the libxc stream, END included */
 	uint64_t pages;	       /* contents in the stream */
 	uint64_t populated;    /* frames that the guest has at the end */

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xenctrl.h>
 
@@ -64,6 +65,23 @@ static int set_vcpu(struct world *w, uint32_t vcpu, enum xr_vcpu_state state, co
 	return w->host->ops->set_vcpu(w->host, vcpu, state, blob, (uint32_t)size);
 }
 
+/* Reading and clearing the log of what the guest wrote is all there is. */
+static int shadow(struct world *w, struct xen_domctl_shadow_op *op)
+{
+	const uint64_t words = (op->pages + 63) / 64;
+	uint64_t *bits;
+	int rc;
+
+	if (op->op != XEN_DOMCTL_SHADOW_OP_CLEAN)
+		return -EINVAL;
+	bits = calloc(words + 1, sizeof(*bits));
+	rc = bits ? w->host->ops->take_dirty(w->host, op->pages, bits) : -ENOMEM;
+	if (!rc)
+		memcpy(op->dirty_bitmap.p, bits, (op->pages + 7) / 8);
+	free(bits);
+	return rc;
+}
+
 static int answer(struct world *w, struct xen_domctl *d)
 {
 	const struct xr_host_ops *ops = w->host->ops;
@@ -90,6 +108,8 @@ static int answer(struct world *w, struct xen_domctl *d)
 	case XEN_DOMCTL_setvcpuextstate:
 		return set_vcpu(w, d->u.vcpuextstate.vcpu, XR_VCPU_XSAVE,
 				d->u.vcpuextstate.buffer.p, d->u.vcpuextstate.size);
+	case XEN_DOMCTL_shadow_op:
+		return shadow(w, &d->u.shadow_op);
 	case XEN_DOMCTL_set_vcpu_msrs:
 		return set_vcpu(w, d->u.vcpu_msrs.vcpu, XR_VCPU_MSRS, d->u.vcpu_msrs.msrs.p,
 				d->u.vcpu_msrs.msr_count * sizeof(xen_domctl_vcpu_msr_t));

@@ -27,23 +27,25 @@ struct job {
 	int fd;
 	uint32_t domid;
 	uint64_t skip;
-	bool digest, verbose;
+	bool digest, verbose, remus;
 };
 
 struct outcome {
 	int rc, error;
-	unsigned int missing;
+	unsigned int missing, checkpoints;
 	unsigned long store_gfn, console_gfn;
-	double seconds;
+	uint64_t asked; /* when the last checkpoint was */
+	double seconds, last_seconds;
 };
 
 static int usage(const char *name)
 {
 	fprintf(stderr,
-		"usage: %s [-s BYTES] [-d DOMID] [-n] [-v] FILE\n"
+		"usage: %s [-s BYTES] [-d DOMID] [-n] [-r] [-v] FILE\n"
 		"  -s  skip this many bytes: where the libxc stream begins\n"
 		"  -d  domain to restore into (1)\n"
 		"  -n  no digest of the guest's memory\n"
+		"  -r  a stream of Remus; nothing stands between its checkpoints\n"
 		"  -v  let the library log to stderr\n"
 		"FILE may be - for standard input.\n",
 		name);
@@ -82,20 +84,31 @@ static void note_results(xen_pfn_t store_gfn, xen_pfn_t console_gfn, void *data)
 	o->console_gfn = console_gfn;
 }
 
+static int take_checkpoint(void *data)
+{
+	struct outcome *o = data;
+
+	o->checkpoints++;
+	o->asked = xr_now();
+	return XGR_CHECKPOINT_SUCCESS;
+}
+
 static void restore(xc_interface *xch, const struct job *job, struct outcome *o)
 {
 	struct restore_callbacks cb = {
 		.static_data_done = note_missing,
 		.restore_results = note_results,
+		.checkpoint = take_checkpoint,
 		.data = o,
 	};
 	uint64_t start = xr_now();
 
 	o->rc = xc_domain_restore(xch, job->fd, job->domid, STORE_EVTCHN, &o->store_gfn,
 				  STORE_DOMID, CONSOLE_EVTCHN, &o->console_gfn, CONSOLE_DOMID,
-				  XC_STREAM_PLAIN, &cb, -1);
+				  job->remus ? XC_STREAM_REMUS : XC_STREAM_PLAIN, &cb, -1);
 	o->error = o->rc ? errno : 0;
 	o->seconds = (double)(xr_now() - start) / 1e9;
+	o->last_seconds = o->asked ? (double)(xr_now() - o->asked) / 1e9 : 0;
 }
 
 static uint64_t digest(char hex[2 * SHA256_DIGEST_SIZE + 1])
@@ -139,6 +152,7 @@ static void print_calls(const struct xr_preload_stats *st)
 		[XR_CALL_WIDTH] = "width",
 		[XR_CALL_VCPU] = "vcpu",
 		[XR_CALL_PIN] = "pin",
+		[XR_CALL_DIRTY] = "dirty",
 	};
 
 	printf(",\n \"calls\": {\"hypercalls\": %" PRIu64 ", \"refused\": %" PRIu64
@@ -181,9 +195,10 @@ static int run(const struct job *job)
 	}
 	restore(xch, job, &o);
 	printf("{\"last_error\": %d, \"restorer\": \"libxenguest\", \"rc\": %d, \"errno\": %d, \"seconds\": %.6f,\n"
-	       " \"store_gfn\": %lu, \"console_gfn\": %lu, \"missing\": %u",
+	       " \"store_gfn\": %lu, \"console_gfn\": %lu, \"missing\": %u, "
+	       "\"checkpoints\": %u, \"seconds_from_last_checkpoint\": %.6f",
 	       (int)xc_get_last_error(xch)->code, o.rc, o.error, o.seconds, o.store_gfn,
-	       o.console_gfn, o.missing);
+	       o.console_gfn, o.missing, o.checkpoints, o.last_seconds);
 	print_guest(job);
 	printf("}\n");
 	xc_interface_close(xch);
@@ -196,7 +211,7 @@ int main(int argc, char **argv)
 	struct job job = { .domid = 1, .digest = true };
 	int c;
 
-	while ((c = getopt(argc, argv, "s:d:nv")) != -1) {
+	while ((c = getopt(argc, argv, "s:d:nrv")) != -1) {
 		switch (c) {
 		case 's':
 			job.skip = strtoull(optarg, NULL, 0);
@@ -206,6 +221,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			job.digest = false;
+			break;
+		case 'r':
+			job.remus = true;
 			break;
 		case 'v':
 			job.verbose = true;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * xc_domain_restore() of libxenguest 4.17 upon this engine, to be preloaded into a toolstack that
- * calls it. What the engine does not restore (Remus, COLO) goes on to the real function, before a
- * byte of the stream is read.
+ * calls it.
  */
 #include "base/error.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,15 +29,9 @@ struct caller {
 	struct restore_callbacks *callbacks;
 };
 
-typedef int (*restore_fn)(xc_interface *, int, uint32_t, unsigned int, unsigned long *, uint32_t,
-			  unsigned int, unsigned long *, uint32_t, xc_stream_type_t,
-			  struct restore_callbacks *, int);
-
-static restore_fn real_restore(void)
+static unsigned long gfn_or_zero(uint64_t gfn)
 {
-	void *sym = dlvsym(RTLD_NEXT, "xc_domain_restore", "VERS_4.17.0");
-
-	return (restore_fn)(uintptr_t)sym;
+	return gfn == XR_NO_PFN ? 0 : gfn;
 }
 
 static int static_data_done(unsigned int missing, void *opaque)
@@ -49,6 +41,38 @@ static int static_data_done(unsigned int missing, void *opaque)
 	return cb && cb->static_data_done ? cb->static_data_done(missing, cb->data) : 0;
 }
 
+static const struct restore_callbacks *callbacks_of(void *opaque)
+{
+	return ((const struct caller *)opaque)->callbacks;
+}
+
+/* The numbers that are answered are the same here and there. */
+static int checkpoint(void *opaque)
+{
+	return callbacks_of(opaque)->checkpoint(callbacks_of(opaque)->data);
+}
+
+static int postcopy(void *opaque)
+{
+	return callbacks_of(opaque)->postcopy(callbacks_of(opaque)->data);
+}
+
+static int wait_checkpoint(void *opaque)
+{
+	return callbacks_of(opaque)->wait_checkpoint(callbacks_of(opaque)->data);
+}
+
+static int suspend(void *opaque)
+{
+	return callbacks_of(opaque)->suspend(callbacks_of(opaque)->data);
+}
+
+static void restore_results(uint64_t store_gfn, uint64_t console_gfn, void *opaque)
+{
+	callbacks_of(opaque)->restore_results(gfn_or_zero(store_gfn), gfn_or_zero(console_gfn),
+					      callbacks_of(opaque)->data);
+}
+
 /* Without a total there is nothing to be shown as a share. */
 static void progress(const struct xr_progress *p, void *opaque)
 {
@@ -56,6 +80,20 @@ static void progress(const struct xr_progress *p, void *opaque)
 
 	if (p->bytes_total)
 		xc_report_progress_step(c->xch, p->bytes_done >> 12, p->bytes_total >> 12);
+}
+
+/* What the caller does not offer the engine must not call. */
+static void set_callbacks(struct xr_callbacks *to, const struct restore_callbacks *from)
+{
+	to->static_data_done = static_data_done;
+	to->progress = progress;
+	if (!from)
+		return;
+	to->checkpoint = from->checkpoint ? checkpoint : NULL;
+	to->postcopy = from->postcopy ? postcopy : NULL;
+	to->wait_checkpoint = from->wait_checkpoint ? wait_checkpoint : NULL;
+	to->suspend = from->suspend ? suspend : NULL;
+	to->restore_results = from->restore_results ? restore_results : NULL;
 }
 
 static void tell(xc_interface *xch, const struct xr_error *e)
@@ -95,30 +133,21 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int s
 	struct xr_settings s;
 	struct xr_result res;
 
-	if (stream_type != XC_STREAM_PLAIN) {
-		restore_fn real = real_restore();
-
-		if (real)
-			return real(xch, io_fd, dom, store_port, store_mfn, store_domid,
-				    console_port, console_gfn, console_domid, stream_type,
-				    callbacks, send_back_fd);
-		errno = ENOSYS;
-		return -1;
-	}
 	xr_settings_default(&s);
 	s.fd = io_fd;
 	s.layer = XR_LAYER_LIBXC;
+	s.type = (enum xr_stream_type)stream_type;
+	s.send_back_fd = send_back_fd;
 	s.domid = dom;
 	s.store_port = store_port;
 	s.store_domid = store_domid;
 	s.console_port = console_port;
 	s.console_domid = console_domid;
-	s.callbacks.static_data_done = static_data_done;
-	s.callbacks.progress = progress;
+	set_callbacks(&s.callbacks, callbacks);
 	s.opaque = &caller;
 	if (restore(xch, &s, &res))
 		return -1;
-	*store_mfn = res.store_gfn == XR_NO_PFN ? 0 : res.store_gfn;
-	*console_gfn = res.console_gfn == XR_NO_PFN ? 0 : res.console_gfn;
+	*store_mfn = gfn_or_zero(res.store_gfn);
+	*console_gfn = gfn_or_zero(res.console_gfn);
 	return 0;
 }
