@@ -27,6 +27,7 @@ enum xr_copy_op {
 	XR_OP_CLOSE,	/* unmap it, now or later; the slot is free when this is done */
 	XR_OP_RETIRE,	/* drop every mapping of the frames in `slot`; frees the slot, too */
 	XR_OP_CLEAR,	/* the same, then zero the frames */
+	XR_OP_EXPECT,	/* map the frames in `slot` for a window to come; frees the slot, too */
 	XR_OP_DROP,	/* drop every mapping */
 };
 

@@ -68,6 +68,13 @@ int xr_copy_begin(struct xr_copy *c, const struct xr_where *where, const uint64_
 		  bool verify, struct xr_error *err);
 
 /*
+ * A window of just these frames, all backed, will be opened some time: they may be mapped before.
+ * A hint, in ordered mode: it takes no longer than there is room, and what comes of it is given up
+ * wherever mappings are. No window may be open; n <= XR_WINDOW, no pfn twice.
+ */
+int xr_copy_expect(struct xr_copy *c, const uint64_t *pfns, size_t n, struct xr_error *err);
+
+/*
  * Contents for frames [first, first + n) of the current window; parts come in order. Page i of the
  * part lies at page p = page ? page[i] : i of the source. buffer >= 0: in the pool; one user is
  * handed over, and freed when the last page is written (also on error). XR_FROM(n): in file n.

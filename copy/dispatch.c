@@ -415,6 +415,28 @@ int xr_copy_retire(struct xr_copy *c, const struct xr_where *where, const uint64
 	return rc;
 }
 
+/* Each lane maps its share, as it will be its window. */
+int xr_copy_expect(struct xr_copy *c, const uint64_t *pfns, size_t n, struct xr_error *err)
+{
+	int rc = 0;
+
+	if (c->win.open)
+		return misused(c, err, "a window expected while one is open");
+	if (n > XR_WINDOW)
+		return misused(c, err, "too many frames for a window");
+	if (!c->ordered || !xr_copy_has_room(c))
+		return xr_arena_check(c->arena, err);
+	c->win.where = XR_NOWHERE;
+	c->win.lanes = 0;
+	for (size_t i = 0; !rc && i < n; i++) {
+		const unsigned int lane = xr_owner(c, pfns[i]);
+
+		c->end[lane].dirty = true;
+		rc = retire_on(c, lane, XR_OP_EXPECT, pfns[i], err);
+	}
+	return rc ? rc : retire_rest(c, XR_OP_EXPECT, err);
+}
+
 int xr_copy_sync(struct xr_copy *c, struct xr_error *err)
 {
 	return c->win.open ? misused(c, err, "awaited while a window is open")

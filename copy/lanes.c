@@ -123,7 +123,8 @@ int xr_lane_push(struct xr_copy *c, unsigned int lane, struct xr_copy_item item,
 	item.slot = e->slot;
 	l->items[place] = item;
 	e->pushed++;
-	if (item.op == XR_OP_CLOSE || item.op == XR_OP_RETIRE || item.op == XR_OP_CLEAR)
+	if (item.op == XR_OP_CLOSE || item.op == XR_OP_RETIRE || item.op == XR_OP_CLEAR ||
+	    item.op == XR_OP_EXPECT)
 		e->slot_free_at[e->slot] = e->pushed;
 	xr_ring_push(xr_lane_ring(l), place);
 	xr_event_signal(&l->work);

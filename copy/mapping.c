@@ -4,6 +4,8 @@
 #include "base/trace.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Threads share one address space, so this budget; a cancel waits for all of it to be unmapped. */
 const struct xr_keep xr_keep_threads = { XR_UNMAP_AT_BUDGET, 2048 };
@@ -47,6 +49,25 @@ static int unmap_oldest(struct xr_mappings *m, struct xr_error *err)
 	return 0;
 }
 
+static int unmap_expected(struct xr_mappings *m, unsigned int i, struct xr_error *err)
+{
+	const int rc = unmap(m, &m->expected[i].kept, err);
+
+	if (rc)
+		return rc;
+	m->pages_expected -= m->expected[i].kept.n;
+	m->expected[i] = m->expected[--m->nexpected];
+	return 0;
+}
+
+/* An address space holds a limited number of mappings. */
+static bool give_way(struct xr_mappings *m)
+{
+	if (m->nexpected)
+		return !unmap_expected(m, m->nexpected - 1, NULL);
+	return m->nkept && !unmap_oldest(m, NULL);
+}
+
 /* As Xen knows them. */
 static const uint64_t *names_of(const struct xr_mappings *m, const struct xr_copy_slot *s,
 				uint64_t *mfns)
@@ -58,7 +79,6 @@ static const uint64_t *names_of(const struct xr_mappings *m, const struct xr_cop
 	return mfns;
 }
 
-/* An address space holds a limited number of mappings: kept ones give way. */
 static void *map_window(struct xr_mappings *m, const struct xr_copy_slot *s, int *status)
 {
 	uint64_t mfns[XR_WINDOW], span;
@@ -70,8 +90,63 @@ static void *map_window(struct xr_mappings *m, const struct xr_copy_slot *s, int
 		addr = m->mapper->ops->map(m->mapper, s->n, names, status);
 		XR_SPAN_END(map, span, s->n, addr != NULL);
 		xr_count(&m->stats->map_calls, 1);
-	} while (!addr && errno == ENOMEM && m->nkept && !unmap_oldest(m, NULL));
+	} while (!addr && errno == ENOMEM && give_way(m));
 	return addr;
+}
+
+/* The mapping becomes that of the window. */
+static bool take_expected(struct xr_mappings *m, const struct xr_copy_slot *s)
+{
+	for (unsigned int i = 0; i < m->nexpected; i++) {
+		const struct xr_expected *e = &m->expected[i];
+
+		if (e->kept.n != s->n || memcmp(e->pfns, s->pfns, s->n * sizeof(s->pfns[0])) != 0)
+			continue;
+		m->now = e->kept;
+		m->now.where = s->where;
+		m->pages_expected -= s->n;
+		m->expected[i] = m->expected[--m->nexpected];
+		return true;
+	}
+	return false;
+}
+
+/* What unmapping costs at a cancel stays within what threads keep; a process just ends. */
+static bool may_expect(const struct xr_mappings *m, size_t n)
+{
+	const uint64_t most =
+		m->keep.when == XR_UNMAP_AT_EXIT ? XR_EXPECTED_MAX * XR_WINDOW : m->keep.pages;
+
+	return m->keep.when != XR_UNMAP_AT_CLOSE && m->nexpected < XR_EXPECTED_MAX &&
+	       m->pages_expected + n <= most;
+}
+
+int xr_mappings_expect(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err)
+{
+	struct xr_error unheeded;
+	struct xr_expected *e;
+	int rc;
+
+	if (!m->expected)
+		m->expected = calloc(XR_EXPECTED_MAX, sizeof(*m->expected));
+	if (!m->expected || !may_expect(m, s->n))
+		return 0;
+	xr_error_clear(&unheeded);
+	rc = xr_mappings_open(m, s, &unheeded);
+	if (rc && m->now.addr)
+		rc = unmap(m, &m->now, err);
+	else if (rc)
+		rc = 0;
+	if (!m->now.addr || unheeded.code) {
+		m->now.addr = NULL;
+		return rc;
+	}
+	e = &m->expected[m->nexpected++];
+	e->kept = m->now;
+	memcpy(e->pfns, s->pfns, s->n * sizeof(s->pfns[0]));
+	m->pages_expected += s->n;
+	m->now.addr = NULL;
+	return 0;
 }
 
 int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err)
@@ -79,6 +154,8 @@ int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct
 	int status[XR_WINDOW];
 	struct xr_kept *now = &m->now;
 
+	if (take_expected(m, s))
+		return 0;
 	now->addr = map_window(m, s, status);
 	if (!now->addr)
 		return map_failed(s, 0, -errno, err);
@@ -158,6 +235,9 @@ int xr_mappings_retire(struct xr_mappings *m, const struct xr_copy_slot *s, stru
 		m->kept[(m->oldest + stay++) % XR_KEPT_MAX] = *k;
 	}
 	m->nkept = stay;
+	for (unsigned int i = m->nexpected; !rc && i-- > 0;)
+		if (may_hold(&m->expected[i].kept, s))
+			rc = unmap_expected(m, i, err);
 	return rc;
 }
 
@@ -176,7 +256,9 @@ int xr_mappings_drop(struct xr_mappings *m, struct xr_error *err)
 	int rc = 0;
 
 	if (m->keep.when == XR_UNMAP_AT_EXIT)
-		return m->nkept > 0;
+		return m->nkept || m->nexpected;
+	while (!rc && m->nexpected)
+		rc = unmap_expected(m, m->nexpected - 1, err);
 	while (!rc && m->nkept)
 		rc = unmap_oldest(m, err);
 	return rc;
@@ -190,4 +272,8 @@ void xr_mappings_free(struct xr_mappings *m)
 	for (; m->nkept; m->nkept--, m->oldest = (m->oldest + 1) % XR_KEPT_MAX)
 		unmap(m, &m->kept[m->oldest], NULL);
 	m->pages_kept = 0;
+	while (m->nexpected)
+		unmap(m, &m->expected[--m->nexpected].kept, NULL);
+	free(m->expected);
+	m->expected = NULL;
 }

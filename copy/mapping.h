@@ -32,6 +32,14 @@ struct xr_kept {
 	struct xr_where where;
 };
 
+/* Windows to come that are mapped already. */
+#define XR_EXPECTED_MAX 16u
+
+struct xr_expected {
+	struct xr_kept kept;
+	uint64_t pfns[XR_WINDOW];
+};
+
 struct xr_mappings {
 	struct xr_mapper *mapper;
 	const struct xr_p2m *p2m; /* by which frames are found; NULL: by their pfns */
@@ -41,15 +49,22 @@ struct xr_mappings {
 	struct xr_kept kept[XR_KEPT_MAX]; /* a queue, the oldest at `oldest` */
 	unsigned int oldest, nkept;
 	uint64_t pages_kept;
+	struct xr_expected *expected; /* NULL before the first */
+	unsigned int nexpected;
+	uint64_t pages_expected;
 };
 
 /* Map the frames of a window. Fails with the first frame that cannot be had. */
 int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err);
 
+/* Map the frames of a window to come, if there is room for that; whatever prevents it is for the
+ * window itself to tell. */
+int xr_mappings_expect(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err);
+
 /* The window is finished. 1: too much is kept, this worker should leave. */
 int xr_mappings_close(struct xr_mappings *m, struct xr_error *err);
 
-/* Unmap every kept window that may hold one of these frames. */
+/* Unmap every kept or expected window that may hold one of these frames. */
 int xr_mappings_retire(struct xr_mappings *m, const struct xr_copy_slot *s, struct xr_error *err);
 
 /* Use idle time: unmap one window if that is due some time. 1: did, 0: nothing to do. */

@@ -142,6 +142,8 @@ static int work_on(struct worker *w, const struct xr_copy_item *item)
 	case XR_OP_CLEAR:
 		rc = xr_mappings_retire(&w->map, s, &w->lane->error);
 		return rc ? rc : clear_frames(w, s);
+	case XR_OP_EXPECT:
+		return xr_mappings_expect(&w->map, s, &w->lane->error);
 	case XR_OP_DROP:
 		return drop_all(w);
 	}

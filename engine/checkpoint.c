@@ -51,11 +51,31 @@ int xr_checkpoint_taken(struct xr_restore *r, const struct xr_where *where, stru
 	return r->set.type == XR_STREAM_COLO ? xr_colo_run(r, where, err) : 0;
 }
 
+/* The window that the record will be, where it is one (see pump.c). Frames that are not the guest's
+ * yet may have to be given back at any time: no mapping may hold them. */
+static int map_ahead(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
+{
+	const unsigned int whole = XR_ITEM_FIRST | XR_ITEM_LAST;
+	uint64_t pfns[XR_CHUNK];
+	size_t n = 0;
+
+	if ((it->flags & whole) != whole)
+		return 0;
+	for (unsigned int i = 0; i < it->n; i++) {
+		if (!xr_page_in(XR_PAGES_DATA, XR_ENTRY_TYPE(it->entries[i])))
+			continue;
+		pfns[n] = XR_ENTRY_PFN(it->entries[i]);
+		if (!xr_physmap_has(r->pm, pfns[n++]))
+			return 0;
+	}
+	return n ? xr_copy_expect(r->copy, pfns, n, err) : 0;
+}
+
 /*
  * Frames are had before the checkpoint is good, so that its contents need only be copied. Where
  * they can't be had now, those that the checkpoint takes away may have to go first.
  */
-static void prepare(struct xr_restore *r, const struct xr_item *it)
+static int prepare(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
 {
 	const struct xr_entries e = { .where = it->where, .n = it->n, .entry = it->entries };
 	struct xr_error unheeded;
@@ -63,6 +83,7 @@ static void prepare(struct xr_restore *r, const struct xr_item *it)
 	xr_error_clear(&unheeded);
 	if (r->check.preparing && xr_physmap_prepare(r->pm, &e, &unheeded))
 		r->check.preparing = false;
+	return r->check.preparing ? map_ahead(r, it, err) : 0;
 }
 
 /*
@@ -83,13 +104,11 @@ int xr_checkpoint_keep(struct xr_restore *r, const struct xr_item *it, struct xr
 	rc = xr_backlog_add(r->backlog, it, r->pool, &own);
 	if (it->kind == XR_ITEM_DATA && it->buffer >= 0)
 		xr_bufpool_drop(r->pool, (unsigned int)it->buffer);
-	if (!rc && it->kind == XR_ITEM_TYPES)
-		prepare(r, it);
 	if (rc && is_the_streams(&own))
 		return xr_fail_over(r, own.text);
 	if (rc && err && !err->code)
 		*err = own;
-	return rc;
+	return rc || it->kind != XR_ITEM_TYPES ? rc : prepare(r, it, err);
 }
 
 int xr_checkpoint_end(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)

@@ -105,6 +105,17 @@ static bool part(struct sim *m, size_t first, size_t n)
 					 offset * XR_PAGE_SIZE, &m->r->err) == 0);
 }
 
+/* Of the window at hand, or of one that never comes. */
+static bool expect_window(struct sim *m)
+{
+	const bool other = rnd(m, 4) == 0;
+
+	if (rnd(m, 2))
+		return true;
+	return expect(m->r,
+		      xr_copy_expect(m->r->c, m->pfns + other, m->n - other, &m->r->err) == 0);
+}
+
 static bool window(struct sim *m)
 {
 	const struct xr_where where = { 1, 2, 3 };
@@ -114,8 +125,9 @@ static bool window(struct sim *m)
 	choose_frames(m, !m->s->ordered);
 	if (!m->n)
 		return true;
-	ok = expect(m->r,
-		    xr_copy_begin(m->r->c, &where, m->pfns, m->n, m->verify, &m->r->err) == 0);
+	ok = expect_window(m);
+	ok = ok && expect(m->r, xr_copy_begin(m->r->c, &where, m->pfns, m->n, m->verify,
+					      &m->r->err) == 0);
 	for (size_t at = 0; ok && at < m->n;) {
 		size_t left = m->n - at;
 		size_t n = some_size(m, left < BUFFER_PAGES ? left : BUFFER_PAGES);
@@ -243,6 +255,82 @@ Test(copy, processes_do_what_the_model_does)
 	};
 
 	all_shapes(XR_WORKER_PROCESS, keeps, 3);
+}
+
+/* Windows that were expected take no call when they come, each in the mapping that is its own. */
+static void as_expected(struct rig *r, const struct setup *s)
+{
+	bool ok = rig_new(r, FRAMES) && rig_open(r, s);
+	struct xr_copy_stats before, after;
+	uint64_t pfns[2][300];
+
+	for (uint64_t i = 0; i < 300; i++) {
+		pfns[0][i] = 100 + 3 * i;
+		pfns[1][i] = 101 + 3 * i;
+	}
+	for (unsigned int i = 0; ok && i < 2; i++)
+		ok = expect(r, xr_copy_expect(r->c, pfns[i], 300, &r->err) == 0);
+	ok = ok && expect(r, xr_copy_sync(r->c, &r->err) == 0);
+	xr_copy_stats(r->c, &before);
+	for (unsigned int i = 2; ok && i-- > 0;) {
+		ok = expect(r, xr_copy_begin(r->c, NULL, pfns[i], 300, false, &r->err) == 0) &&
+		     expect(r, xr_copy_data(r->c, 0, 300, NULL, -1, i * 300 * XR_PAGE_SIZE,
+					    &r->err) == 0) &&
+		     expect(r, xr_copy_end(r->c, &r->err) == 0);
+	}
+	ok = ok && expect(r, xr_copy_sync(r->c, &r->err) == 0);
+	xr_copy_stats(r->c, &after);
+	ok = ok && expect(r, before.map_calls > 0) &&
+	     expect(r, after.map_calls == before.map_calls);
+	for (uint64_t i = 0; ok && i < 300; i++)
+		ok = expect(r, stamp_of(r->g->memory + pfns[0][i] * XR_PAGE_SIZE) == i + 1) &&
+		     expect(r, stamp_of(r->g->memory + pfns[1][i] * XR_PAGE_SIZE) == 300 + i + 1);
+	ok = ok && expect(r, xr_copy_drain(r->c, &r->err) == 0) &&
+	     expect(r, guest_mapped(r->g, -1) == 0);
+	rig_free(r);
+}
+
+Test(copy, expected_windows_are_mapped_before_they_come)
+{
+	static const struct setup setups[] = {
+		{ XR_WORKER_THREAD, 1, true, { XR_UNMAP_AT_BUDGET, 3000 }, 0 },
+		{ XR_WORKER_THREAD, 3, true, { XR_UNMAP_AT_BUDGET, 3000 }, 0 },
+		{ XR_WORKER_PROCESS, 2, true, { XR_UNMAP_AT_EXIT, 1u << 20 }, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]); i++)
+		run(&setups[i], as_expected);
+}
+
+/* Frames that are taken away are in no mapping, expected or not; a hint is not a promise. */
+static void not_as_expected(struct rig *r, const struct setup *s)
+{
+	bool ok = rig_new(r, FRAMES) && rig_open(r, s);
+	uint64_t pfns[XR_WINDOW], one = 50;
+
+	for (uint64_t i = 0; i < XR_WINDOW; i++)
+		pfns[i] = i;
+	for (unsigned int i = 0; ok && i < 40; i++)
+		ok = expect(r, xr_copy_expect(r->c, pfns + i, XR_WINDOW - 40, &r->err) == 0);
+	ok = ok && expect(r, xr_copy_retire(r->c, NULL, &one, 1, true, &r->err) == 0) &&
+	     expect(r, guest_mapped(r->g, 50) == 0);
+	ok = ok && expect(r, write_from_file(r, 40, 20, 0) == 0) &&
+	     expect(r, xr_copy_drain(r->c, &r->err) == 0) &&
+	     expect(r, guest_mapped(r->g, -1) == 0) &&
+	     expect(r, stamp_of(r->g->memory + 50 * XR_PAGE_SIZE) == 11);
+	rig_free(r);
+}
+
+Test(copy, a_window_that_never_comes_holds_no_frame)
+{
+	static const struct setup setups[] = {
+		{ XR_WORKER_THREAD, 2, true, { XR_UNMAP_AT_BUDGET, 1u << 20 }, 0 },
+		{ XR_WORKER_THREAD, 2, false, { XR_UNMAP_AT_BUDGET, 3000 }, 0 },
+		{ XR_WORKER_PROCESS, 2, true, { XR_UNMAP_AT_EXIT, 1u << 20 }, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]); i++)
+		run(&setups[i], not_as_expected);
 }
 
 /* Every window writes the same frames: what the last one wrote must stay. */
