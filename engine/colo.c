@@ -11,6 +11,9 @@
 
 #define PIECE 4096u /* pfns sent at a time */
 
+/* A guest's gfns may reach so far beyond what memory it may have: the bitmap of them is bounded. */
+#define GFNS_BEYOND ((uint64_t)1 << 28)
+
 struct sender {
 	int fd;
 	size_t n;
@@ -78,6 +81,11 @@ static int send_dirty(struct xr_restore *r, const struct xr_where *where, struct
 	rc = ops->nr_gfns(r->host, &n);
 	if (rc)
 		return dirty_failed(rc, where, err);
+	if (n > r->max_pages + GFNS_BEYOND)
+		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, where, n - 1,
+			       "the guest has a frame at gfn %#" PRIx64
+			       ", too far out for a list of dirty pages",
+			       n - 1);
 	words = (n + 63) / 64;
 	bitmap = calloc(words + 1, sizeof(*bitmap));
 	rc = bitmap ? ops->take_dirty(r->host, n, bitmap) : -ENOMEM;

@@ -69,6 +69,7 @@ struct xr_restore {
 	struct xr_guest guest;
 	struct xr_backlog *backlog; /* NULL: a plain stream */
 	struct xr_checkpoints check;
+	uint64_t max_pages; /* the domain's limit, as it was at the start */
 
 	int cancel_fd;
 	uint32_t cancelled; /* atomically accessed */

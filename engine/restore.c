@@ -206,6 +206,7 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 	if (in->pv && r->set.type == XR_STREAM_COLO)
 		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "COLO is for HVM guests, the stream holds a PV guest");
+	r->max_pages = dom.max_pages;
 	if (r->backlog)
 		xr_backlog_limit(r->backlog, most_of_a_checkpoint(&dom));
 	r->guest.ops = in->pv ? &xr_guest_pv : &xr_guest_hvm;

@@ -255,17 +255,17 @@ XR_API void xr_settings_default(struct xr_settings *s);
 XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct xr_error *err);
 
 /*
- * A checkpointed stream ends by failover: its end, a failure to read it, a record that breaks the
- * format, END or the toolstack's word leave the guest of the last complete checkpoint, and xr_run()
- * returns 0. It fails where there is no complete checkpoint yet, and where something other than the
- * stream fails, a full disk say: the primary one is then still at work. With COLO the guest has run
- * in between, and is left as it is.
- *
  * Restore: returns when the domain is complete and every mapping of it is gone, or at the first
  * failure, with all threads joined, all workers gone and all mappings removed. On a regular file
  * fd's offset is then behind the END record (on failure: behind the last record consumed); from a
  * pipe or socket not one byte behind it has been taken. A failed restore leaves a domain that can
  * only be destroyed. May be called once per handle. res and err may be NULL.
+ *
+ * A checkpointed stream ends by failover: its end, a failure to read it, a record that breaks the
+ * format, END or the toolstack's word leave the guest of the last complete checkpoint, and xr_run()
+ * returns 0. It fails where there is no complete checkpoint yet, and where something other than the
+ * stream fails, a full disk say: the primary one is then still at work. With COLO the guest has run
+ * in between, and is left as it is.
  */
 XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err);
 

@@ -472,3 +472,24 @@ Test(checkpoint, a_plain_stream_has_none)
 	cr_assert_eq(run(&c, FEED_PIPE, builder_size(&c.g.b)), -EBADMSG);
 	end(&c);
 }
+
+/* --- COLO ------------------------------------------------------------------------------------- */
+
+Test(checkpoint, a_gfn_far_out_makes_no_list_of_its_size)
+{
+	struct check c;
+
+	begin(&c);
+	builder_free(&c.g.b);
+	builder_begin(&c.g.b, XR_EMIT_BARE, 3, false);
+	builder_static(&c.g.b, true, true);
+	pages(&c, 0, PAGES, XR_EMIT_NOTAB);
+	pages(&c, 1ull << 30, 1, XR_EMIT_NOTAB);
+	c.cp.n = 0;
+	checkpoint(&c);
+	c.g.set.type = XR_STREAM_COLO;
+	c.g.set.send_back_fd = STDERR_FILENO;
+	cr_assert_eq(run(&c, FEED_PIPE, builder_size(&c.g.b)), -EOPNOTSUPP, "%s", c.g.err.text);
+	cr_expect_eq(c.g.err.pfn, 1ull << 30);
+	end(&c);
+}

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SEEDS 400u
@@ -60,6 +61,8 @@ static void make_stream(struct attempt *a, uint64_t seed)
 	random_options_default(&o, seed);
 	o.max_data = rng_chance(&a->rng, 1, 8) ? 480 : 120;
 	o.features &= ~(unsigned int)RANDOM_TRAILING;
+	if (a->colo)
+		o.features &= ~(unsigned int)RANDOM_FAR;
 	o.checkpoints = (unsigned int)(1 + rng_below(&a->rng, 5));
 	random_stream_make(&a->s, &o);
 	a->size = builder_size(&a->s.b);
@@ -136,8 +139,9 @@ static bool open_model(struct attempt *a)
 	return true;
 }
 
-static void restore(struct attempt *a, int send_back)
+static void restore(struct attempt *a)
 {
+	const int send_back = a->colo ? memfd_create("back", MFD_CLOEXEC) : -1;
 	struct xr_settings set;
 
 	xr_settings_default(&set);
@@ -152,6 +156,8 @@ static void restore(struct attempt *a, int send_back)
 	a->tools.fd = a->feed.fd;
 	toolstack_install(&a->tools, &set);
 	a->rc = combo_restore(&a->combo, &set, &a->res, &a->err);
+	if (send_back >= 0)
+		close(send_back);
 }
 
 static bool check_result_of(struct attempt *a, const struct refmodel *ref)
@@ -214,7 +220,7 @@ static bool try_seed(uint64_t seed, enum ending ending, bool colo, char *why, si
 	if (feed_open(&a.feed, (enum feed_kind)a.combo.feed, a.bytes, a.size, seed))
 		why_not(&a.why, "no source");
 	else if (open_model(&a)) {
-		restore(&a, STDERR_FILENO);
+		restore(&a);
 		ok = check_attempt(&a);
 	}
 	combo_print(&a.combo, combo);
@@ -250,11 +256,11 @@ static bool try_seeds(void *arg, char *why, size_t room)
 	return ok;
 }
 
-static void check_seeds(enum ending ending, unsigned int percent)
+static void check_seeds(enum ending ending, bool colo, unsigned int percent)
 {
 	const char *all = getenv("XR_SEEDS"), *one = getenv("XR_SEED");
 	uint64_t end = (all ? strtoull(all, NULL, 0) : FEWER(SEEDS)) * percent / 100;
-	struct seeds s = { .ending = ending };
+	struct seeds s = { .ending = ending, .colo = colo };
 	char why[ISOLATE_WHY];
 
 	if (one) {
@@ -269,25 +275,32 @@ static void check_seeds(enum ending ending, unsigned int percent)
 
 Test(checkpoints, all_that_are_complete_count)
 {
-	check_seeds(AS_IT_IS, 100);
+	check_seeds(AS_IT_IS, false, 100);
 }
 
 Test(checkpoints, a_stream_cut_anywhere_leaves_the_last_complete_one)
 {
-	check_seeds(CUT, 100);
+	check_seeds(CUT, false, 100);
 }
 
 Test(checkpoints, the_toolstack_s_word_leaves_the_last_complete_one)
 {
-	check_seeds(WORD, 50);
+	check_seeds(WORD, false, 50);
 }
 
 Test(checkpoints, a_broken_record_leaves_the_last_complete_one)
 {
-	check_seeds(BROKEN, 50);
+	check_seeds(BROKEN, false, 50);
 }
 
 Test(checkpoints, a_failing_host_fails_cleanly_or_not_at_all)
 {
-	check_seeds(FAULT, 50);
+	check_seeds(FAULT, false, 50);
+}
+
+/* A guest that writes nothing while it runs. */
+Test(checkpoints, colo_leaves_the_last_complete_one_too)
+{
+	check_seeds(CUT, true, 25);
+	check_seeds(WORD, true, 25);
 }
