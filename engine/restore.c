@@ -79,8 +79,9 @@ static int open_backlog(struct xr_restore *r, struct xr_copy_config *cc, struct 
 
 	if (rc)
 		return rc;
+	_Static_assert(XR_SPILL_FILES <= XR_COPY_KEPT, "workers hold all files of a spill");
 	cc->nkept = XR_SPILL_FILES;
-	memcpy(cc->kept, xr_backlog_spill(r->backlog)->fd, sizeof(cc->kept));
+	memcpy(cc->kept, xr_backlog_spill(r->backlog)->fd, XR_SPILL_FILES * sizeof(cc->kept[0]));
 	return 0;
 }
 
