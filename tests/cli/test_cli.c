@@ -406,6 +406,28 @@ Test(cli, inspect_tells_what_is_in_a_stream)
 	cr_expect_eq(strtoll(o.out, NULL, 10), zero);
 }
 
+/* The guest of the last checkpoint is that of a migration which ended there. */
+Test(cli, streams_of_remus_are_made_and_restored)
+{
+	const char *guest = "--size 12M --compact --seed 3 --passes 5 --dirty 60 --holes 20 "
+			    "--balloon-out 30 --balloon-in 300";
+	struct outcome plain = sh("$P generate -q %s - | $P restore -q --digest -", guest), o;
+
+	cr_assert_eq(plain.code, 0, "%s", plain.err);
+	o = sh("$P generate -q %s --checkpoints 4 $D/r && $P restore -q --digest --type remus $D/r",
+	       guest);
+	cr_expect_str_eq(o.out, plain.out, "%s", o.err);
+	o = sh("cat $D/r | $P restore -q --digest --type remus --buffer 0 -");
+	cr_expect_str_eq(o.out, plain.out, "%s", o.err);
+	o = sh("head -c -5000 $D/r | $P restore --json --type remus - | python3 -c 'import json, sys; "
+	       "j = json.load(sys.stdin); print(j[\"checkpoints\"], j[\"failed_over\"])'");
+	cr_expect_str_eq(o.out, "3 True\n", "%s", o.err);
+	o = sh("$P restore -q $D/r");
+	expect_failure(&o, 1, "CHECKPOINT");
+	cr_expect_eq(sh("$P generate -q --checkpoints 2 -").code, 2);
+	cr_expect_eq(sh("$P generate -q --checkpoints 1 --layer xl -").code, 2);
+}
+
 Test(cli, inspect_lists_records_and_draws)
 {
 	struct outcome o = sh("$P inspect --records --json $S | python3 -c 'import json, sys; "
