@@ -438,6 +438,25 @@ Test(checkpoint, records_without_bounds_are_not_kept)
 	end(&c);
 }
 
+/* What was applied has made room: three checkpoints that would not fit together. */
+Test(checkpoint, each_checkpoint_has_all_the_room)
+{
+	static unsigned char body[4u << 20];
+	struct check c;
+
+	begin(&c);
+	memset(body, 7, sizeof(body));
+	for (unsigned int i = 0; i < 3; i++) {
+		for (unsigned int k = 0; k < 6; k++)
+			builder_record(&c.g.b, XR_EMIT_HVM_CONTEXT, body, sizeof(body));
+		pages(&c, 4 * i, 4, XR_EMIT_NOTAB);
+		checkpoint(&c);
+	}
+	cr_assert_eq(run(&c, FEED_FILE, builder_size(&c.g.b)), 0, "%s", c.g.err.text);
+	expect_guest(&c, 4);
+	end(&c);
+}
+
 /* Without a disk, what is beyond the limit in memory cannot be kept: the primary lives on. */
 Test(checkpoint, a_backlog_without_room_is_a_failure_of_the_host)
 {
