@@ -385,6 +385,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	xr_copy_stats(r->copy, &cs);
 	res->pages_written = cs.pages_written;
 	res->verify_differences = cs.pages_differing;
+	res->verify_lowest_pfn = cs.lowest_differing;
 	res->map_calls = cs.map_calls;
 	res->unmap_calls = cs.unmap_calls;
 	res->copy = cs.times;

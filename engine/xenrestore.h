@@ -206,7 +206,8 @@ struct xr_result {
 	bool uring;			 /* the reader used io_uring */
 	bool indexed;			 /* a regular file, planned from its index */
 	bool sandboxed;			 /* the process is now confined, see xr_settings */
-	uint64_t reserved[8];
+	uint64_t verify_lowest_pfn;	 /* of verify_differences; XR_NO_PFN: none differed */
+	uint64_t reserved[7];
 };
 
 /* "0.1.0" */
