@@ -161,7 +161,9 @@ void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag)
 
 void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 {
-	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
+	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked,
+				       .kind = c->kind,
+				       .lowest_differing = XR_NO_PFN };
 	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < c->nlanes; i++) {
 		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
@@ -169,6 +171,8 @@ void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 		out->pages_written += xr_read(&s->written);
 		out->pages_verified += xr_read(&s->verified);
 		out->pages_differing += xr_read(&s->differing);
+		if (xr_read(&s->lowest_differing) < out->lowest_differing)
+			out->lowest_differing = xr_read(&s->lowest_differing);
 		out->pages_cleared += xr_read(&s->cleared);
 		out->tables_localised += xr_read(&s->localised);
 		out->tables_lacking += xr_read(&s->lacking);

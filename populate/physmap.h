@@ -10,7 +10,7 @@
 
 /* Extents in one call. A cancel waits for the end of a call. */
 #define XR_BATCH_4K 1024u
-#define XR_BATCH_2M 16u
+#define XR_BATCH_2M 4u
 #define XR_RELEASE_2M 64u
 
 /* After some failures in a row an order is left alone for a while, longer each time. */

@@ -131,6 +131,26 @@ Test(summary, names_the_limiting_stage)
 	cr_assert_str_eq(bench_summarise(&c).limiting, "populate");
 }
 
+Test(summary, tells_what_mapped_is_made_of)
+{
+	struct bench_stream s = { .bytes = 1u << 30, .populated = 1000 };
+	struct bench_run r = { 0 };
+	struct bench_cell c = cell_of(&r, 1, &s);
+	struct bench_summary sum;
+
+	cr_assert_eq(bench_parse(BENCH_MAPPED,
+				 "{\"seconds\": 1, \"populate\": 0.1, \"map\": 0.2, \"touch\": 0.4,"
+				 " \"copy\": 0.3, \"unmap\": 0.05}",
+				 &r),
+		     0);
+	sum = bench_summarise(&c);
+	cr_assert_float_eq(sum.part_ns[BENCH_PART_POPULATE], 1e5, 1e-6);
+	cr_assert_float_eq(sum.part_ns[BENCH_PART_MAP], 2e5, 1e-6);
+	cr_assert_float_eq(sum.part_ns[BENCH_PART_TOUCH], 4e5, 1e-6);
+	cr_assert_float_eq(sum.part_ns[BENCH_PART_COPY], 3e5, 1e-6);
+	cr_assert_float_eq(sum.part_ns[BENCH_PART_UNMAP], 5e4, 1e-6);
+}
+
 Test(summary, ratio_pairs_the_rounds)
 {
 	struct bench_stream s = { .bytes = 1u << 30 };

@@ -126,6 +126,20 @@ struct mapped_case {
 	unsigned int workers, more;
 };
 
+/* The parts are all there, and those of one process fit into the time that it had. */
+static bool parts_add_up(const struct mapped_case *c, const struct bench_mapped *b)
+{
+	double work = 0;
+
+	for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
+		if (b->part[i] <= 0)
+			return false;
+	for (unsigned int i = BENCH_PART_MAP; i <= BENCH_PART_COPY; i++)
+		work += b->part[i];
+	return b->part[BENCH_PART_POPULATE] + b->part[BENCH_PART_UNMAP] < b->seconds &&
+	       work + b->part[BENCH_PART_UNMAP] < b->seconds * c->workers;
+}
+
 static bool mapped_as_due(void *arg, char *why, size_t room)
 {
 	const struct mapped_case *c = arg;
@@ -134,7 +148,7 @@ static bool mapped_as_due(void *arg, char *why, size_t room)
 	struct xr_model_settings set;
 	struct xr_model_stats stats;
 	struct xr_model *m = NULL;
-	double seconds;
+	struct bench_mapped b = { 0 };
 	int rc;
 
 	xr_model_settings_default(&set);
@@ -142,14 +156,15 @@ static bool mapped_as_due(void *arg, char *why, size_t room)
 	if (!rc)
 		rc = bench_source_open(c->source, c->file, 0, &feed);
 	if (!rc)
-		rc = bench_mapped_run(feed.fd, BYTES + c->more, frames, c->workers, m, &seconds);
+		rc = bench_mapped_run(feed.fd, BYTES + c->more, frames, c->workers, m, &b);
 	xr_model_stats(m, &stats);
 	snprintf(why, room, "%s, %u workers, %u bytes more: %d, %llu pages mapped",
 		 bench_source_names[c->source], c->workers, c->more, rc,
 		 (unsigned long long)stats.pages_mapped);
 	bench_source_close(&feed);
 	xr_model_destroy(&m);
-	return rc == (c->more ? -ENODATA : 0) && (c->more || stats.pages_mapped == frames);
+	return rc == (c->more ? -ENODATA : 0) &&
+	       (c->more || (stats.pages_mapped == frames && parts_add_up(c, &b)));
 }
 
 Test(mapped, maps_every_frame_once_or_says_why_not)

@@ -7,6 +7,7 @@
 #define XR_BENCH_H
 
 #include "bench/machine.h"
+#include "bench/mapped.h"
 #include "bench/options.h"
 #include "bench/output.h"
 #include "bench/source.h"
@@ -60,9 +61,11 @@ struct bench_run {
 	bool has_stages, has_calls, has_mapped;
 	struct bench_stage_times stage[BENCH_STAGE_COUNT];
 	double calls[BENCH_CALL_COUNT];
-	double mapped;	      /* pages */
-	uint64_t populated;   /* frames the guest has; 0: not known */
-	uint64_t whole_2m;    /* entries of 2M (a 1G one counts 512) */
+	double mapped;		       /* pages */
+	double extents;		       /* granted, of any size */
+	double part[BENCH_PART_COUNT]; /* mapped: seconds */
+	uint64_t populated;	       /* frames the guest has; 0: not known */
+	uint64_t whole_2m;	       /* entries of 2M (a 1G one counts 512) */
 	double huge;	      /* of what should lie in huge pages, this share did; < 0: nothing */
 	unsigned int workers; /* ours: as it was; mapped: processes; limit: threads */
 	char how[48];	      /* ours: "process, io_uring, indexed" */
@@ -131,6 +134,8 @@ struct bench_summary {
 	double sender;	      /* of the time, the stream stage waited for bytes */
 	const char *limiting; /* a stage's name, "sender", or "" */
 	double calls_per_gib[BENCH_CALL_COUNT], all_calls_per_gib, mapped_per_gib; /* of guest */
+	double extents_per_gib;
+	double part_ns[BENCH_PART_COUNT]; /* mapped: per frame of the guest, all workers together */
 };
 struct bench_summary bench_summarise(const struct bench_cell *cell);
 

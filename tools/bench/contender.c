@@ -82,11 +82,15 @@ static int limit_body(void *arg, FILE *out)
 static int mapped_body(void *arg, FILE *out)
 {
 	const struct bound_arg *l = arg;
-	double seconds;
-	int rc = bench_mapped_run(0, l->bytes, l->frames, l->workers, l->model, &seconds);
+	struct bench_mapped m;
+	int rc = bench_mapped_run(0, l->bytes, l->frames, l->workers, l->model, &m);
 
 	if (!rc)
-		fprintf(out, "{\"seconds\": %.9f}\n", seconds);
+		fprintf(out, "{\"seconds\": %.9f", m.seconds);
+	for (unsigned int i = 0; !rc && i < BENCH_PART_COUNT; i++)
+		fprintf(out, ", \"%s\": %.9f", bench_part_names[i], m.part[i]);
+	if (!rc)
+		fprintf(out, "}\n");
 	return told(rc);
 }
 
@@ -216,6 +220,8 @@ int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 			run->huge = real_of(j, "huge");
 			run->cpu_seconds = real_of(j, "cpu_seconds");
 		}
+		for (unsigned int i = 0; who == BENCH_MAPPED && i < BENCH_PART_COUNT; i++)
+			run->part[i] = real_of(j, bench_part_names[i]);
 	}
 	json_decref(j);
 	return rc;
@@ -240,6 +246,8 @@ static void count(struct xr_model *m, struct bench_run *run)
 		all -= run->calls[i];
 	run->calls[BENCH_CALL_OTHER] = all;
 	run->mapped = (double)st.pages_mapped;
+	for (unsigned int i = 0; i < sizeof(st.extents_populated) / sizeof(uint64_t); i++)
+		run->extents += (double)st.extents_populated[i];
 	run->populated = st.tot_pages;
 	run->whole_2m = st.whole_2m + 512 * st.whole_1g;
 	if (run->whole_2m)

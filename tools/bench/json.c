@@ -82,16 +82,32 @@ static json_t *calls_json(const struct bench_summary *s)
 	return j;
 }
 
+static json_t *run_json(const struct bench_run *r)
+{
+	json_t *j = json_object();
+
+	set(j, "seconds", json_real(r->seconds));
+	set(j, "process_seconds", json_real(r->process_seconds));
+	set(j, "cpu_seconds", json_real(r->cpu_seconds));
+	set(j, "huge_share", r->huge < 0 ? json_null() : json_real(r->huge));
+	return j;
+}
+
 static json_t *runs_json(const struct bench_cell *c)
 {
 	json_t *j = json_array();
 
 	for (unsigned int i = 0; i < c->done; i++)
-		json_array_append_new(j,
-				      json_pack("{s:f,s:f,s:f,s:f}", "seconds", c->runs[i].seconds,
-						"process_seconds", c->runs[i].process_seconds,
-						"cpu_seconds", c->runs[i].cpu_seconds, "huge_share",
-						c->runs[i].huge < 0 ? 0 : c->runs[i].huge));
+		json_array_append_new(j, run_json(&c->runs[i]));
+	return j;
+}
+
+static json_t *parts_json(const struct bench_summary *s)
+{
+	json_t *j = json_object();
+
+	for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
+		set(j, bench_part_names[i], json_real(s->part_ns[i]));
 	return j;
 }
 
@@ -121,8 +137,12 @@ static void add_figures(json_t *j, const struct bench_cell *c)
 		set(j, "calls_per_gib", calls_json(&s));
 		set(j, "whole_2m", count(c->runs[0].whole_2m));
 	}
+	if (s.has_calls && s.has_mapped)
+		set(j, "extents_per_gib", json_real(s.extents_per_gib));
 	if (s.has_mapped)
 		set(j, "pages_mapped_per_gib", json_real(s.mapped_per_gib));
+	if (c->who == BENCH_MAPPED)
+		set(j, "parts_ns_per_page", parts_json(&s));
 }
 
 static json_t *cell_json(const struct bench *b, const struct bench_cell *c)

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +30,21 @@ struct job {
 	int fd;
 	uint64_t bytes, frames;
 	struct xr_host *host;
+	uint64_t spent[BENCH_PART_COUNT]; /* ns; atomic */
+	uint64_t ended;			  /* when the last worker had done its work; atomic */
 };
+
+const char *const bench_part_names[BENCH_PART_COUNT] = { "populate", "map", "touch", "copy",
+							 "unmap" };
+
+/* Since *since, which becomes now. */
+static void spend(struct job *j, enum bench_part part, uint64_t *since)
+{
+	const uint64_t now = xr_now();
+
+	__atomic_fetch_add(&j->spent[part], now - *since, __ATOMIC_RELAXED);
+	*since = now;
+}
 
 static void fail(struct job *j, int error)
 {
@@ -76,13 +91,32 @@ static int fill(const struct job *j, unsigned char *to, size_t bytes, uint64_t a
 	return 0;
 }
 
+/*
+ * By the one that writes the contents, the kernel or this process: where the hypervisor keeps page
+ * tables of its own, what is made good for one is not for the other.
+ */
+static void touch(const struct job *j, unsigned char *at, size_t n)
+{
+	struct iovec byte[WINDOW];
+
+	for (size_t i = 0; i < n; i++) {
+		byte[i] = (struct iovec){ at + i * XR_PAGE_SIZE, 1 };
+		if (!j->file)
+			*(volatile unsigned char *)byte[i].iov_base = 1;
+	}
+	if (j->file && preadv(j->fd, byte, (int)n, 0) < 0)
+		return; /* the copy will tell */
+}
+
 static int write_window(struct job *j, struct xr_mapper *m, uint64_t first,
 			const unsigned char *from)
 {
 	uint64_t gfns[WINDOW] = { 0 };
 	int err[WINDOW];
 	size_t n = j->frames - first < WINDOW ? j->frames - first : WINDOW;
-	void *at;
+	uint64_t since = xr_now();
+	unsigned char *at;
+	int rc;
 
 	for (size_t i = 0; i < n; i++)
 		gfns[i] = first + i;
@@ -92,7 +126,12 @@ static int write_window(struct job *j, struct xr_mapper *m, uint64_t first,
 	for (size_t i = 0; i < n; i++)
 		if (err[i])
 			return err[i];
-	return fill(j, at, n * XR_PAGE_SIZE, first << XR_PAGE_SHIFT, from);
+	spend(j, BENCH_PART_MAP, &since);
+	touch(j, at, n);
+	spend(j, BENCH_PART_TOUCH, &since);
+	rc = fill(j, at, n * XR_PAGE_SIZE, first << XR_PAGE_SHIFT, from);
+	spend(j, BENCH_PART_COPY, &since);
+	return rc;
 }
 
 /* Mappings are left to the end of the process, the cheapest way to be rid of them. */
@@ -113,6 +152,7 @@ static int work(struct job *j)
 		rc = write_window(j, m, first, from);
 	}
 	free(from);
+	__atomic_store_n(&j->ended, xr_now(), __ATOMIC_RELAXED);
 	return rc;
 }
 
@@ -154,7 +194,7 @@ static pid_t start(struct job *j, int (*body)(struct job *j))
 
 static int populate(struct job *j)
 {
-	uint64_t gfns[XR_BATCH_2M];
+	uint64_t gfns[XR_BATCH_2M], since = xr_now();
 
 	for (uint64_t at = 0; at < j->frames;) {
 		size_t n = 0;
@@ -165,9 +205,11 @@ static int populate(struct job *j)
 		}
 		if (j->host->ops->populate(j->host, XR_ORDER_2M, n, gfns, NULL) != (long)n)
 			return -ENOMEM;
+		spend(j, BENCH_PART_POPULATE, &since);
 		at += n * REGION;
 		__atomic_store_n(&j->made, at, __ATOMIC_RELEASE);
 		xr_event_signal(&j->progress);
+		since = xr_now();
 	}
 	return 0;
 }
@@ -198,7 +240,7 @@ static void run(struct job *j, unsigned int workers)
 }
 
 int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
-		     struct xr_model *model, double *seconds)
+		     struct xr_model *model, struct bench_mapped *out)
 {
 	struct job *j =
 		mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -220,7 +262,10 @@ int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int worke
 	j->host = host;
 	begun = xr_now();
 	run(j, workers < WORKERS_MAX ? workers : WORKERS_MAX);
-	*seconds = (double)(xr_now() - begun) / 1e9;
+	out->seconds = (double)(xr_now() - begun) / 1e9;
+	spend(j, BENCH_PART_UNMAP, &j->ended);
+	for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
+		out->part[i] = (double)j->spent[i] / 1e9;
 	rc = j->error;
 out:
 	if (host)

@@ -124,6 +124,36 @@ static void print_ratios(FILE *to, const struct bench *b)
 	}
 }
 
+/* What no restore through foreign mappings can do without here, and which part of it is largest. */
+static void print_bound(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
+		const struct bench_cell *c = bench_find(b, BENCH_MAPPED, s),
+					*stock = bench_find(b, BENCH_STOCK, s);
+		struct bench_summary sum;
+		unsigned int top = 0;
+
+		if (!c)
+			continue;
+		sum = bench_summarise(c);
+		if (!any)
+			fprintf(to, "\nmapped, us for each frame, of all its processes together\n");
+		any = true;
+		fprintf(to, "  %-6s", bench_source_names[s]);
+		for (unsigned int i = 0; i < BENCH_PART_COUNT; i++) {
+			fprintf(to, " %s %.2f", bench_part_names[i], sum.part_ns[i] / 1e3);
+			if (sum.part_ns[i] > sum.part_ns[top])
+				top = i;
+		}
+		fprintf(to, "  bound by: %s", bench_part_names[top]);
+		if (stock)
+			fprintf(to, "; %.2f of stock's time", bench_ratio(stock, c).median);
+		fputc('\n', to);
+	}
+}
+
 static void print_stages(FILE *to, const struct bench *b)
 {
 	bool any = false;
@@ -158,16 +188,16 @@ static void print_calls(FILE *to, const struct bench *b)
 			continue;
 		if (!any)
 			fprintf(to, "\ncalls per GiB of guest   populate  release      map    unmap"
-				    "    other     pages mapped   2M pages\n");
+				    "    other     pages mapped    extents   2M pages\n");
 		any = true;
 		fprintf(to, "  %-6s %-6s        ", bench_source_names[i / 2],
 			bench_who_names[i % 2]);
 		for (unsigned int k = 0; k < BENCH_CALL_COUNT; k++)
 			fprintf(to, " %8.0f", s.calls_per_gib[k]);
 		if (s.has_mapped)
-			fprintf(to, " %16.0f", s.mapped_per_gib);
+			fprintf(to, " %16.0f %10.0f", s.mapped_per_gib, s.extents_per_gib);
 		else
-			fprintf(to, " %16s", "-");
+			fprintf(to, " %16s %10s", "-", "-");
 		fprintf(to, " %10.0f\n", (double)c->runs[0].whole_2m / guest_gib(c->stream));
 	}
 }
@@ -232,6 +262,7 @@ void bench_report(FILE *to, const struct bench *b)
 	print_head(to, b);
 	print_rates(to, b);
 	print_ratios(to, b);
+	print_bound(to, b);
 	print_stages(to, b);
 	print_calls(to, b);
 	print_workers(to, b);

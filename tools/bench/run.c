@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FRAMES_FEW 16384u    /* 64 MiB */
 #define SLACK (256ull << 20) /* page tables, queues, the programs */
 
 static uint64_t need_of(const struct bench_stream *s)
@@ -123,6 +124,9 @@ static void warn_memory(struct bench *b, const struct bench_stream *s)
 {
 	const uint64_t need = need_of(s) + s->bytes, have = bench_memory_available();
 
+	if (s->populated && s->populated < FRAMES_FEW)
+		bench_warn(b, "the guest has %llu frames: such times are those of the start",
+			   (unsigned long long)s->populated);
 	if (!s->types_only && have < need)
 		bench_warn(b,
 			   "%.1f GiB of memory are available, %.1f GiB are needed for a guest and "

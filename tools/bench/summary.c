@@ -76,8 +76,10 @@ static void calls(const struct bench_cell *c, struct bench_summary *s, double gu
 		s->calls_per_gib[i] = median(c, at) / guest_gib;
 		s->all_calls_per_gib += s->calls_per_gib[i];
 	}
-	if (s->has_mapped)
-		s->mapped_per_gib = median(c, offsetof(struct bench_run, mapped)) / guest_gib;
+	if (!s->has_mapped)
+		return;
+	s->mapped_per_gib = median(c, offsetof(struct bench_run, mapped)) / guest_gib;
+	s->extents_per_gib = median(c, offsetof(struct bench_run, extents)) / guest_gib;
 }
 
 struct bench_summary bench_summarise(const struct bench_cell *c)
@@ -97,6 +99,10 @@ struct bench_summary bench_summarise(const struct bench_cell *c)
 	if (pages > 0) {
 		s.ns_per_page = s.seconds.median * 1e9 / pages;
 		s.cpu_ns_per_page = s.cpu_seconds * 1e9 / pages;
+		for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
+			s.part_ns[i] =
+				median(c, offsetof(struct bench_run, part) + i * sizeof(double)) *
+				1e9 / pages;
 	}
 	s.has_stages = c->runs[0].has_stages;
 	s.has_mapped = c->runs[0].has_mapped;
