@@ -81,8 +81,9 @@ int xr_decode_pages(const struct xr_record *rec, const void *bytes, struct xr_pa
 		    struct xr_error *err);
 
 /*
- * The next n entries (one or more, no more than are left) from wire, unaligned, to entries, which may be the
- * same memory: reserved bits masked off. With the last entry the record's length is proved.
+ * The next n entries (one or more, no more than are left) from wire, unaligned, to entries, which
+ * may be the same memory: reserved bits masked off. With the last entry the record's length is
+ * proved.
  */
 int xr_decode_entries(const struct xr_decoder *d, const struct xr_record *rec, struct xr_pages *p,
 		      const void *wire, size_t n, uint64_t *entries, struct xr_error *err);
