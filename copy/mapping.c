@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "copy/mapping.h"
 
+#include "base/delay.h"
 #include "base/trace.h"
 
 #include <errno.h>
@@ -24,8 +25,11 @@ static int map_failed(const struct xr_copy_slot *s, size_t i, int code, struct x
 static int unmap(struct xr_mappings *m, const struct xr_kept *k, struct xr_error *err)
 {
 	const uint64_t span = XR_SPAN_BEGIN(unmap, k->n);
-	int rc = m->mapper->ops->unmap(m->mapper, k->addr, k->n);
+	int rc;
 
+	xr_delay();
+	rc = m->mapper->ops->unmap(m->mapper, k->addr, k->n);
+	xr_delay();
 	XR_SPAN_END(unmap, span, k->n, rc);
 	xr_count(&m->stats->unmap_calls, 1);
 	if (!rc)
@@ -156,7 +160,9 @@ int xr_mappings_open(struct xr_mappings *m, const struct xr_copy_slot *s, struct
 
 	if (take_expected(m, s))
 		return 0;
+	xr_delay();
 	now->addr = map_window(m, s, status);
+	xr_delay();
 	if (!now->addr)
 		return map_failed(s, 0, -errno, err);
 	xr_count(&m->stats->pages_mapped, s->n);

@@ -23,8 +23,8 @@ void xr_plan_speculative(struct xr_plan *p, const struct xr_known *k)
 
 		if (p->first_pass) {
 			g->big = first_touch(p, g, XR_ORDER_2M);
-			g->gig = first_touch(p, g, XR_ORDER_1G);
-			g->guess = g->big || g->gig;
+			g->gig = g->big && first_touch(p, g, XR_ORDER_1G);
+			g->guess = g->big;
 		} else if (xr_plan_forbidden(g->region << 9, XR_ORDER_2M)) {
 			g->big = false;
 		}

@@ -70,10 +70,6 @@ int xr_decode_image(struct xr_decoder *d, const void *bytes, uint64_t offset, st
 
 	memcpy(&h, bytes, sizeof(h));
 	d->version = be32toh(h.be_version);
-	if (be64toh(h.be_marker) != XR_WIRE_MARKER)
-		return bad(err, &at,
-			   "this is no libxc stream: its marker is missing (a legacy stream of Xen "
-			   "4.5 or older, or not a stream at all)");
 	if (be32toh(h.be_id) != XR_WIRE_ID)
 		return bad(err, &at, "this is no libxc stream: its id is %#x, not %#x",
 			   be32toh(h.be_id), XR_WIRE_ID);

@@ -61,8 +61,8 @@ struct xr_pages {
 
 void xr_decoder_init(struct xr_decoder *d, bool checkpointed, uint64_t max_pfn);
 
-/* bytes: struct xr_wire_image, struct xr_wire_domain, struct xr_wire_record, unaligned. offset is
- * theirs, for the error. */
+/* bytes: struct xr_wire_image (its marker is what the layers end in: they have looked at it),
+ * struct xr_wire_domain, struct xr_wire_record, unaligned. offset is theirs, for the error. */
 int xr_decode_image(struct xr_decoder *d, const void *bytes, uint64_t offset, struct xr_error *err);
 int xr_decode_domain(struct xr_decoder *d, const void *bytes, uint64_t offset,
 		     struct xr_error *err);
@@ -81,8 +81,9 @@ int xr_decode_pages(const struct xr_record *rec, const void *bytes, struct xr_pa
 		    struct xr_error *err);
 
 /*
- * The next n entries (no more than are left) from wire, unaligned, to entries, which may be the
- * same memory: reserved bits masked off. With the last entry the record's length is proved.
+ * The next n entries (one or more, no more than are left) from wire, unaligned, to entries, which
+ * may be the same memory: reserved bits masked off. With the last entry the record's length is
+ * proved.
  */
 int xr_decode_entries(const struct xr_decoder *d, const struct xr_record *rec, struct xr_pages *p,
 		      const void *wire, size_t n, uint64_t *entries, struct xr_error *err);

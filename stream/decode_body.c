@@ -152,12 +152,12 @@ int xr_decode_pages(const struct xr_record *rec, const void *bytes, struct xr_pa
 	return 0;
 }
 
-/* The first entry at fault, said exactly; called when there is one. */
+/* The first entry at fault, said exactly; there is one. */
 static __attribute__((cold)) int blame_entry(const struct xr_record *rec, uint32_t done,
-					     const uint64_t *entries, size_t n, uint64_t max,
+					     const uint64_t *entries, uint64_t max,
 					     struct xr_error *err)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0;; i++) {
 		const uint64_t pfn = entries[i] & XR_WIRE_ENTRY_PFN;
 		const unsigned int type = (unsigned int)(entries[i] >> 60);
 
@@ -172,19 +172,16 @@ static __attribute__((cold)) int blame_entry(const struct xr_record *rec, uint32
 				       ", the highest that is possible here",
 				       done + i, pfn, max);
 	}
-	return 0;
 }
 
 int xr_decode_entries(const struct xr_decoder *d, const struct xr_record *rec, struct xr_pages *p,
 		      const void *wire, size_t n, uint64_t *entries, struct xr_error *err)
 {
-	const uint64_t max = d->pv && d->pv_max_pfn < d->max_pfn ? d->pv_max_pfn : d->max_pfn;
+	const uint64_t max = d->pv ? d->pv_max_pfn : d->max_pfn;
 	const unsigned char *from = wire;
 	uint64_t last = p->last, wrong = 0, behind = 0;
 	uint32_t data = 0;
 
-	if (!n)
-		return 0;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t e, pfn;
 
@@ -198,7 +195,7 @@ int xr_decode_entries(const struct xr_decoder *d, const struct xr_record *rec, s
 		last = pfn;
 	}
 	if (wrong)
-		return blame_entry(rec, p->done, entries, n, max, err);
+		return blame_entry(rec, p->done, entries, max, err);
 	if (!p->done)
 		p->first = entries[0] & XR_WIRE_ENTRY_PFN;
 	p->ascending &= !behind;

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a record with a body: the last one, END or CHECKPOINT, has none. */
 static uint64_t ahead_of(const struct xr_frame *f)
 {
-	const bool last = f->rec.kind == XR_RECORD_END || f->rec.kind == XR_RECORD_CHECKPOINT;
-
-	return f->end - f->rd.pos + (last ? 0 : sizeof(struct xr_wire_record));
+	return f->end - f->rd.pos + sizeof(struct xr_wire_record);
 }
 
 static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, const char *what)

@@ -180,37 +180,31 @@ static int libxl_record(struct xr_layers *l, const void *bytes, uint64_t base, s
 	return 0;
 }
 
+static int data(struct xr_layers *l, const void *bytes, uint64_t base, struct xr_error *err)
+{
+	(void)bytes;
+	(void)base;
+	(void)err;
+	expect(l, LIBXL_IDENT, 8);
+	return 0;
+}
+
 int xr_layers_step(struct xr_layers *l, const void *bytes, uint64_t base, struct xr_error *err)
 {
+	static int (*const steps[])(struct xr_layers *, const void *, uint64_t,
+				    struct xr_error *) = {
+		[IDENT] = ident,
+		[XL] = xl,
+		[LIBVIRT] = libvirt,
+		[LIBXL] = libxl,
+		[DATA] = data,
+		[LIBXL_IDENT] = ident,
+		[LIBXL_RECORD] = libxl_record,
+		[MARKER] = marker,
+	};
 	const uint32_t size = l->want;
-	int rc = 0;
+	const int rc = steps[l->state](l, bytes, base, err);
 
-	switch ((enum state)l->state) {
-	case IDENT:
-	case LIBXL_IDENT:
-		rc = ident(l, bytes, base, err);
-		break;
-	case XL:
-		rc = xl(l, bytes, base, err);
-		break;
-	case LIBVIRT:
-		rc = libvirt(l, bytes, base, err);
-		break;
-	case DATA:
-		expect(l, LIBXL_IDENT, 8);
-		break;
-	case LIBXL:
-		rc = libxl(l, bytes, base, err);
-		break;
-	case LIBXL_RECORD:
-		rc = libxl_record(l, bytes, base, err);
-		break;
-	case MARKER:
-		rc = marker(l, bytes, base, err);
-		break;
-	case DONE:
-		break;
-	}
 	l->taken += size;
 	return rc;
 }

@@ -39,8 +39,8 @@ struct xr_layers {
 void xr_layers_init(struct xr_layers *l, enum xr_layer mode);
 
 /*
- * The next `want` bytes. 0 or an error: -EBADMSG, or -EOPNOTSUPP for legacy and big-endian streams
- * and flags that are not known. base is the offset at which the layers began.
+ * The next `want` bytes, not when that is 0. 0 or an error: -EBADMSG, or -EOPNOTSUPP for legacy and
+ * big-endian streams and flags that are not known. base is the offset at which the layers began.
  */
 int xr_layers_step(struct xr_layers *l, const void *bytes, uint64_t base, struct xr_error *err);
 

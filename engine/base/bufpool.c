@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/bufpool.h"
+#include "base/delay.h"
 #include "base/shared.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ void xr_bufpool_destroy(struct xr_bufpool *p)
 
 int xr_bufpool_take(struct xr_bufpool *p)
 {
+	xr_delay();
 	for (unsigned int i = 0; i < p->count; i++) {
 		if (__atomic_load_n(&p->users[i], __ATOMIC_ACQUIRE) == 0) {
 			__atomic_store_n(&p->users[i], 1, __ATOMIC_RELAXED);
@@ -53,11 +55,13 @@ int xr_bufpool_take(struct xr_bufpool *p)
 
 void xr_bufpool_hold(struct xr_bufpool *p, unsigned int buffer, uint32_t more)
 {
+	xr_delay();
 	__atomic_fetch_add(&p->users[buffer], more, __ATOMIC_RELAXED);
 }
 
 void xr_bufpool_drop(struct xr_bufpool *p, unsigned int buffer)
 {
+	xr_delay();
 	if (__atomic_sub_fetch(&p->users[buffer], 1, __ATOMIC_ACQ_REL) == 0)
 		xr_event_signal(&p->freed);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/ring.h"
+#include "base/delay.h"
 #include "base/tsan.h"
 
 struct ring_value {
@@ -27,10 +28,12 @@ bool xr_ring_push(struct xr_ring *r, uint64_t value)
 	struct ring_value v = { value };
 	bool done;
 
+	xr_delay();
 	xr_tsan_hand_over(r);
 	xr_tsan_ignore();
 	done = ck_ring_enqueue_spsc_value(&r->ck, (struct ring_value *)r->slot, &v);
 	xr_tsan_heed();
+	xr_delay();
 	return done;
 }
 
@@ -39,9 +42,11 @@ bool xr_ring_pop(struct xr_ring *r, uint64_t *value)
 	struct ring_value v;
 	bool done;
 
+	xr_delay();
 	xr_tsan_ignore();
 	done = ck_ring_dequeue_spsc_value(&r->ck, (struct ring_value *)r->slot, &v);
 	xr_tsan_heed();
+	xr_delay();
 	if (!done)
 		return false;
 	xr_tsan_take_over(r);

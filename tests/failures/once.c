@@ -55,7 +55,7 @@ static uint64_t calls_of(struct xr_model *m, unsigned int call)
 	return st.calls[call];
 }
 
-static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_error *err)
+static int restore(struct once *o, struct xr_model *m, int fd, struct xr_error *err)
 {
 	struct xr_settings set;
 
@@ -67,7 +67,7 @@ static int restore(const struct once *o, struct xr_model *m, int fd, struct xr_e
 	set.workers = WORKERS;
 	set.worker_kind = o->kind;
 	set.io = o->io;
-	return restore_once(&set, NULL, err);
+	return restore_once(&set, &o->res, err);
 }
 
 /* What error offsets count from: a file's are its own. */
@@ -92,11 +92,11 @@ static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 {
 	const int want = o->call == TRAP_EOF ? -ENODATA : -EIO;
 	/* An index reads headers before contents: every byte from there on fails. */
-	const uint64_t at = start + (o->source == FEED_FILE ? o->stream->b.end_offset : o->nth);
+	const uint64_t at = start + (o->source == FEED_FILE ? o->b->end_offset : o->nth);
 
 	if (o->call != TRAP_EOF && o->call != TRAP_EIO)
 		return !rc || why_not(why, "not gone on: %d, %s", rc, err->text);
-	if (o->nth >= o->stream->b.end_offset)
+	if (o->nth >= o->b->end_offset)
 		return !rc || why_not(why, "a byte behind END was read: %d, %s", rc, err->text);
 	if (rc != want || err->host_failed)
 		return why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed,
@@ -112,12 +112,25 @@ static bool of_stream(const struct once *o)
 	       (o->call == TRAP_READV || o->call == TRAP_PREAD || o->call == TRAP_PREADV);
 }
 
+static bool check_restored(const struct once *o, const struct why *why, struct xr_model *m)
+{
+	static const struct pvref_ports none;
+
+	if (!o->pv)
+		return check_guest(why, m, o->ref);
+	/* The check asks the host, too, and would be who meets the fault. */
+	if (o->fault == FAULT_HOST && !o->sprung)
+		return true;
+	return pvref_check(o->pv, m, &none, o->res.store_gfn, o->res.console_gfn, why->text,
+			   why->room);
+}
+
 static bool fair(struct once *o, const struct why *why, struct xr_model *m, int rc,
 		 const struct xr_error *err, uint64_t start)
 {
 	if (rc && !check_error(why, rc, err))
 		return false;
-	if (!rc && !check_guest(why, m, &o->stream->ref))
+	if (!rc && !check_restored(o, why, m))
 		return false;
 	if (o->fault == FAULT_READ && !read_fault_told(o, why, rc, err, start))
 		return false;
@@ -126,7 +139,7 @@ static bool fair(struct once *o, const struct why *why, struct xr_model *m, int 
 	if (o->fault != FAULT_READ && rc && (!o->sprung || err->host_failed == of_stream(o)))
 		return why_not(why, "%s: %d, %s",
 			       o->sprung ? "the wrong one is blamed" : "no fault", rc, err->text);
-	if (!check_place(why, err, &o->stream->b, start, err->stage == XR_STAGE_COPY))
+	if (!check_place(why, err, o->b, start, err->stage == XR_STAGE_COPY && !o->pv))
 		return false;
 	return check_habits(why, m);
 }
@@ -144,8 +157,10 @@ bool once(struct once *o, const struct why *why)
 
 	xr_model_settings_default(&set);
 	set.no_huge = true;
-	if (xr_model_create(&m, &set) || feed_open(&f, o->source, builder_data(&o->stream->b),
-						   builder_size(&o->stream->b), o->nth)) {
+	set.pv = o->pv != NULL;
+	set.max_vcpu_id = o->pv != NULL;
+	if (xr_model_create(&m, &set) ||
+	    feed_open(&f, o->source, builder_data(o->b), builder_size(o->b), o->nth)) {
 		why_not(why, "no model, or no source");
 		goto out;
 	}

@@ -6,6 +6,7 @@
 
 #include "failures/trap.h"
 #include "lib/feed.h"
+#include "lib/pvref.h"
 #include "lib/random.h"
 #include "props/check.h"
 
@@ -16,7 +17,9 @@ enum fault {
 };
 
 struct once {
-	const struct random_stream *stream;
+	const struct builder *b;    /* the stream */
+	const struct refmodel *ref; /* of an HVM guest; else */
+	const struct pvref *pv;
 	enum feed_kind source;
 	enum xr_worker_kind kind;
 	enum xr_io io;
@@ -27,6 +30,7 @@ struct once {
 	int arg; /* errno of the failure; FAULT_HOST: xr_model_fail()'s */
 
 	bool sprung; /* set: the fault was met */
+	struct xr_result res;
 };
 
 /* True: the restore succeeded where it should or failed as it should, and nothing is left. */

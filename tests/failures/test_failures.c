@@ -5,6 +5,7 @@
  */
 #include "failures/once.h"
 #include "lib/isolate.h"
+#include "lib/pvguest.h"
 #include "lib/sanitizer.h"
 
 #include <criterion/criterion.h>
@@ -20,6 +21,8 @@
 #define STRIDE 197u   /* between the bytes of the longer stream that are tried; prime */
 #define SMALL 6000u   /* bytes of the one that is tried all over */
 #define EVERY (getenv("XR_EVERY_BYTE") ? 1u : 13u)
+#define PV_HEAD 400u   /* bytes of a PV guest's stream before its first page */
+#define PV_TAIL 13000u /* and behind its last one */
 #define ALL_HOWS ((1u << TRAP_READS) - 1)
 
 /* Of running a restore. Worker processes take long to start and to end: they are tried with what
@@ -30,6 +33,7 @@ enum { FORM_PIPE = 1, FORM_PROCESSES = 2, FORM_AUTO = 4 };
 static const enum xr_model_call host_calls[] = {
 	XR_CALL_INFO,  XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_CPU_POLICY, XR_CALL_TSC,
 	XR_CALL_PARAM, XR_CALL_CONTEXT,	 XR_CALL_GRANTS,  XR_CALL_MAPPER,     XR_CALL_MAP,
+	XR_CALL_WIDTH, XR_CALL_VCPU,	 XR_CALL_PIN,
 };
 
 /* Enough to meet every path: balloons, several passes, holes, all records. */
@@ -80,44 +84,91 @@ static bool each_nth(struct once *o, const char *what, char *text, size_t room)
 	return false;
 }
 
-static bool host_fails(void *arg, char *text, size_t room)
+static bool host_fails_with(struct once with, unsigned int form, char *text, size_t room)
 {
 	static const int args[] = { -ENOMEM, 0, 3 }; /* as a whole, at an extent or page */
-	const unsigned int form = *(const unsigned int *)arg;
-	struct random_stream s;
 	bool ok = true;
 
-	make_stream(&s, 11 + form, 60);
 	for (size_t c = 0; ok && c < sizeof(host_calls) / sizeof(host_calls[0]); c++) {
 		const enum xr_model_call call = host_calls[c];
 		const bool parts =
 			call == XR_CALL_POPULATE || call == XR_CALL_RELEASE || call == XR_CALL_MAP;
 
 		for (unsigned int a = 0; ok && a < (parts ? 3 : 1); a++) {
-			struct once o = {
-				.stream = &s, .fault = FAULT_HOST, .call = call, .arg = args[a]
-			};
+			struct once o = with;
 			char what[32];
 
+			o.fault = FAULT_HOST;
+			o.call = call;
+			o.arg = args[a];
 			snprintf(what, sizeof(what), "host call %u no", call);
 			choose_form(&o, form);
 			ok = each_nth(&o, what, text, room);
 		}
 	}
+	return ok;
+}
+
+static bool host_fails(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	bool ok;
+
+	make_stream(&s, 11 + form, 60);
+	ok = host_fails_with((struct once){ .b = &s.b, .ref = &s.ref }, form, text, room);
 	random_stream_free(&s);
 	return ok;
 }
 
-static bool library_fails(void *arg, char *text, size_t room)
+/* A PV guest, 64-bit from a file and 32-bit from a pipe, with few contents besides its tables. */
+struct pv_stream {
+	struct pvguest guest;
+	struct builder b;
+	struct pvref ref;
+};
+
+static void make_pv_stream(struct pv_stream *s, unsigned int form)
+{
+	memset(s, 0, sizeof(*s));
+	pvguest_init(&s->guest, form & FORM_PIPE ? 4 : 8);
+	for (unsigned int pfn = 100; pfn < PVG_PFNS; pfn++)
+		if (s->guest.type[pfn] == XR_EMIT_NOTAB)
+			s->guest.type[pfn] = XR_EMIT_XALLOC;
+	builder_begin(&s->b, XR_EMIT_BARE, 3, true);
+	pvguest_stream(&s->guest, &s->b);
+	cr_assert(pvref_read(&s->ref, builder_data(&s->b), builder_size(&s->b), 0));
+}
+
+static void free_pv_stream(struct pv_stream *s)
+{
+	pvref_free(&s->ref);
+	builder_free(&s->b);
+	pvguest_free(&s->guest);
+}
+
+static bool host_fails_pv(void *arg, char *text, size_t room)
 {
 	const unsigned int form = *(const unsigned int *)arg;
-	struct random_stream s;
+	struct pv_stream s;
+	bool ok;
+
+	make_pv_stream(&s, form);
+	ok = host_fails_with((struct once){ .b = &s.b, .pv = &s.ref }, form, text, room);
+	free_pv_stream(&s);
+	return ok;
+}
+
+static bool library_fails_with(struct once with, unsigned int form, char *text, size_t room)
+{
 	bool ok = true;
 
-	make_stream(&s, 23 + form, 20);
 	for (unsigned int call = 0; ok && call < TRAP_CALLS; call++) {
-		struct once o = { .stream = &s, .fault = FAULT_CALL, .call = call, .arg = ENOMEM };
+		struct once o = with;
 
+		o.fault = FAULT_CALL;
+		o.call = call;
+		o.arg = ENOMEM;
 		if (form >= FORM_PROCESSES && !trap_of_processes(call))
 			continue;
 		choose_form(&o, form);
@@ -128,23 +179,47 @@ static bool library_fails(void *arg, char *text, size_t room)
 			ok = false;
 		}
 	}
+	return ok;
+}
+
+static bool library_fails(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	bool ok;
+
+	make_stream(&s, 23 + form, 20);
+	ok = library_fails_with((struct once){ .b = &s.b, .ref = &s.ref }, form, text, room);
 	random_stream_free(&s);
 	return ok;
 }
 
-/* hows: a bit for each enum trap_read. */
-static bool reads_end_at(const struct random_stream *s, unsigned int form, size_t at,
-			 unsigned int hows, char *text, size_t room)
+static bool library_fails_pv(void *arg, char *text, size_t room)
 {
-	struct once o = { .stream = s, .fault = FAULT_READ, .nth = at };
+	const unsigned int form = *(const unsigned int *)arg;
+	struct pv_stream s;
+	bool ok;
+
+	make_pv_stream(&s, form);
+	ok = library_fails_with((struct once){ .b = &s.b, .pv = &s.ref }, form, text, room);
+	free_pv_stream(&s);
+	return ok;
+}
+
+/* hows: a bit for each enum trap_read. */
+static bool reads_end_at(struct once o, unsigned int form, size_t at, unsigned int hows, char *text,
+			 size_t room)
+{
 	bool ok = true;
 
+	o.fault = FAULT_READ;
+	o.nth = at;
 	choose_form(&o, form);
 	o.io = XR_IO_PLAIN;
 	for (o.call = 0; ok && o.call < TRAP_READS; o.call++) {
 		const size_t n = (size_t)snprintf(
 			text, room, "reads end at byte %zu of %zu, how %u, source %s: ", at,
-			s->b.end_offset, o.call, feed_kind_name(o.source));
+			o.b->end_offset, o.call, feed_kind_name(o.source));
 		const struct why why = { text + n, room - n };
 
 		/* A regular file has no EAGAIN. */
@@ -184,11 +259,12 @@ static bool reads_end_anywhere(void *arg, char *text, size_t room)
 	const unsigned int all = getenv("XR_EVERY_BYTE") ? ALL_HOWS : 1u << TRAP_EOF;
 	const size_t every = EVERY;
 	struct random_stream s;
+	struct once with = { .b = &s.b, .ref = &s.ref };
 	bool ok = true;
 
 	make_small_stream(&s);
 	for (size_t at = 0; ok && at <= s.b.end_offset; at += every)
-		ok = reads_end_at(&s, form, at, all | 1u << at / every % TRAP_EOF, text, room);
+		ok = reads_end_at(with, form, at, all | 1u << at / every % TRAP_EOF, text, room);
 	random_stream_free(&s);
 	return ok;
 }
@@ -198,12 +274,33 @@ static bool reads_end_here_and_there(void *arg, char *text, size_t room)
 {
 	const unsigned int form = *(const unsigned int *)arg;
 	struct random_stream s;
+	struct once with = { .b = &s.b, .ref = &s.ref };
 	bool ok = true;
 
 	make_stream(&s, 5, 4);
 	for (size_t at = 0; ok && at <= s.b.end_offset; at += STRIDE)
-		ok = reads_end_at(&s, form, at, ALL_HOWS, text, room);
+		ok = reads_end_at(with, form, at, ALL_HOWS, text, room);
 	random_stream_free(&s);
+	return ok;
+}
+
+/* At so many places of a PV guest's, whose tail is tried more closely: there its records are. */
+static bool reads_end_pv(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct pv_stream s;
+	size_t step;
+	bool ok = true;
+
+	make_pv_stream(&s, form);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += step) {
+		const bool records = at < PV_HEAD || at + PV_TAIL > s.b.end_offset;
+
+		step = getenv("XR_EVERY_BYTE") && records ? 1 : records ? STRIDE : 50 * STRIDE;
+		ok = reads_end_at((struct once){ .b = &s.b, .pv = &s.ref }, form, at, ALL_HOWS,
+				  text, room);
+	}
+	free_pv_stream(&s);
 	return ok;
 }
 
@@ -252,4 +349,19 @@ Test(failures, of_reads_all_over_a_pipe)
 Test(failures, of_reads_of_a_longer_stream)
 {
 	in_forms(reads_end_here_and_there, 0, THREAD_FORMS);
+}
+
+Test(failures, of_the_host_of_a_pv_guest)
+{
+	in_forms(host_fails_pv, 0, THREAD_FORMS);
+}
+
+Test(failures, of_the_library_with_a_pv_guest)
+{
+	in_forms(library_fails_pv, 0, THREAD_FORMS);
+}
+
+Test(failures, of_reads_of_a_pv_guest)
+{
+	in_forms(reads_end_pv, 0, THREAD_FORMS);
 }

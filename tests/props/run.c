@@ -283,9 +283,10 @@ static void describe(const struct run *r, const struct random_options *o, char *
 		 r->combo.fail_from, r->combo.io, r->damage);
 }
 
-bool run_seed_as(uint64_t seed, const struct combo *combo, char *why, size_t room)
+bool run_seed_as(uint64_t seed, const struct combo *combo, enum damage damage, char *why,
+		 size_t room)
 {
-	struct run r = { .combo = *combo, .damage = DAMAGE_NONE, .seed = seed };
+	struct run r = { .combo = *combo, .damage = damage, .seed = seed };
 	struct random_options o;
 
 	options_of(&o, seed);

@@ -24,7 +24,8 @@ bool run_stream(struct run *r, const struct random_stream *s);
  */
 bool run_seed(uint64_t seed, enum damage damage, char *why, size_t room);
 
-/* The sound stream of this seed in one way; on failure it is not made smaller. */
-bool run_seed_as(uint64_t seed, const struct combo *combo, char *why, size_t room);
+/* The stream of this seed in one way; on failure it is not made smaller. */
+bool run_seed_as(uint64_t seed, const struct combo *combo, enum damage damage, char *why,
+		 size_t room);
 
 #endif

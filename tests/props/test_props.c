@@ -135,7 +135,7 @@ static bool try_all_ways(void *arg, char *why, size_t room)
 
 	for (unsigned int n = 0; ok && usual_way(n, &c); n++) {
 		alarm(STUCK);
-		ok = run_seed_as(seed, &c, why, room);
+		ok = run_seed_as(seed, &c, DAMAGE_NONE, why, room);
 	}
 	return ok;
 }

@@ -7,10 +7,12 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +36,29 @@ Test(filter, refuses_what_is_dangerous)
 	cr_expect(isolated(refuses_all, &role, why), "engine:%s", why);
 	role = XR_FILTER_WORKER;
 	cr_expect(isolated(refuses_all, &role, why), "worker:%s", why);
+}
+
+/* Opened before, read behind the filter. */
+static bool gives_up_privileges(void *arg, char *why, size_t room)
+{
+	const enum xr_filter_role role = *(enum xr_filter_role *)arg;
+	const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char status[8192] = "";
+
+	if (fd < 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) || xr_filter_confine(role))
+		return false;
+	if (pread(fd, status, sizeof(status) - 1, 0) <= 0)
+		return false;
+	snprintf(why, room, "%s", status);
+	return strstr(status, "\nNoNewPrivs:\t1\n") && strstr(status, "\nSeccomp:\t2\n");
+}
+
+Test(filter, gives_up_gaining_privileges)
+{
+	char why[ISOLATE_WHY];
+
+	for (enum xr_filter_role role = XR_FILTER_ENGINE; role <= XR_FILTER_WORKER; role++)
+		cr_expect(isolated(gives_up_privileges, &role, why), "role %d: %s", role, why);
 }
 
 /* One filter upon another, as a worker has them. */

@@ -205,6 +205,42 @@ Test(inside, a_worker_of_the_model_is_confined)
 	munmap(seen, sizeof(*seen));
 }
 
+/* The program that is spawned has another main() than ours: it says what it saw on standard error.
+ */
+static bool spawned_worker_probes(void *arg, char *why, size_t room)
+{
+	struct way *w = arg;
+	const int fd = memfd_create("said", 0);
+	char said[4096] = "";
+	unsigned int n = 0;
+	bool good;
+
+	if (fd < 0 || dup2(fd, STDERR_FILENO) < 0 || !with_threads())
+		return false;
+	setenv("XENRESTORE_WORKER", PROBING_WORKER, 1);
+	w->told[0] = 0;
+	w->threads = false; /* there is one already */
+	good = restores(w, why, room);
+	if (pread(fd, said, sizeof(said) - 1, 0) < 0 || !good)
+		return false;
+	snprintf(why, room, "it says: %s", said);
+	for (const char *line = said; (line = strstr(line, "probed worker: ")); line++, n++)
+		good = good && !strncmp(line, "probed worker: 0 got", 20);
+	return good && n;
+}
+
+Test(inside, a_worker_that_is_spawned_is_confined)
+{
+	struct way w = { .feed = FEED_FILE, .kind = XR_WORKER_PROCESS };
+	char why[ISOLATE_WHY];
+
+	if (NO_PROCESSES)
+		cr_skip_test("no worker processes in this build");
+	for (; w.feed <= FEED_PIPE; w.feed++)
+		cr_expect(isolated(spawned_worker_probes, &w, why), "%s: %s",
+			  feed_kind_name(w.feed), why);
+}
+
 /* --- the crew, as /proc shows it ---------------------------------------------------------------
  */
 

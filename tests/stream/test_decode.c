@@ -305,6 +305,41 @@ Test(decode, pv_shapes)
 		     -EBADMSG);
 }
 
+/* The highest pfn of the guest that is possible here, and one more. */
+Test(decode, p2m_frames_within_the_limit)
+{
+	for (uint32_t last = 99; last <= 100; last++) {
+		const uint32_t body[4] = { 0, last };
+		const struct xr_record rec = { .where = { 64, 1, XR_REC_PV_P2M_FRAMES },
+					       .length = sizeof(body) };
+		struct xr_decoder d;
+		struct xr_error e;
+
+		xr_error_clear(&e);
+		xr_decoder_init(&d, false, 99);
+		d.width = 8;
+		cr_assert_eq(xr_decode_body(&d, &rec, body, &e), last > 99 ? -EBADMSG : 0);
+		cr_assert_eq(e.code ? e.pfn : d.pv_max_pfn, last);
+	}
+}
+
+/* Whole pages of contents, but no entry that they could belong to; and a piece of one. */
+Test(decode, contents_beyond_the_entries)
+{
+	const uint32_t head[2] = { 2, 0 };
+	struct xr_record rec = { .where = { 64, 1, XR_REC_PAGE_DATA } };
+	struct xr_error e;
+	struct xr_pages p;
+
+	for (uint32_t pages = 0; pages < 5; pages++) {
+		rec.length = 8 + 2 * 8 + pages * 4096;
+		cr_assert_eq(xr_decode_pages(&rec, head, &p, &e), pages > 2 ? -EBADMSG : 0);
+		cr_assert(pages > 2 || p.room == pages);
+		rec.length++;
+		cr_assert_eq(xr_decode_pages(&rec, head, &p, &e), -EBADMSG);
+	}
+}
+
 static int try_entry(uint64_t entry, bool with_page, uint32_t count, uint64_t max_pfn,
 		     struct xr_error *e)
 {
