@@ -88,6 +88,7 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 		.host = host,
 		.pool = cfg->pool,
 		.p2m = cfg->p2m,
+		.digests = cfg->digests,
 		.fd = cfg->fd,
 		.keep = *keep,
 		.sandbox = cfg->sandbox,

@@ -13,6 +13,7 @@
 #define XR_COPY_H
 
 #include "base/bufpool.h"
+#include "base/digests.h"
 #include "base/error.h"
 #include "base/p2m.h"
 #include "host/host.h"
@@ -25,10 +26,11 @@ struct xr_copy_config {
 	unsigned int workers;	  /* 1..64 */
 	enum xr_worker_kind kind; /* AUTO: processes if they can be had, else threads */
 	bool ordered;
-	int fd;			 /* stream, for contents taken from the file; -1 */
-	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
-	struct xr_p2m *p2m;	 /* by which a PV guest's frames are found; HVM: NULL */
-	bool sandbox;		 /* worker processes confine themselves (base/filter.h) */
+	int fd;			    /* stream, for contents taken from the file; -1 */
+	struct xr_bufpool *pool;    /* for contents taken from buffers; may be NULL */
+	struct xr_p2m *p2m;	    /* by which a PV guest's frames are found; HVM: NULL */
+	struct xr_digests *digests; /* of what is written; NULL: none are taken */
+	bool sandbox;		    /* worker processes confine themselves (base/filter.h) */
 };
 
 struct xr_copy_stats {

@@ -12,6 +12,7 @@ struct xr_crew_config {
 	struct xr_host *host;
 	struct xr_bufpool *pool;
 	struct xr_p2m *p2m;
+	struct xr_digests *digests;
 	int fd;
 	struct xr_keep keep;
 	bool sandbox; /* worker processes put a filter on */

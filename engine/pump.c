@@ -236,8 +236,10 @@ static int do_data(struct pump *p, const struct xr_item *it, struct xr_error *er
 static int do_control(struct pump *p, struct xr_item *it, struct xr_error *err)
 {
 	struct xr_restore *r = p->r;
-	int rc = xr_control_common(r, it, err);
+	int rc;
 
+	xr_receipt_record(r, it);
+	rc = xr_control_common(r, it, err);
 	return rc == -ENOENT ? r->guest.ops->control(r, it, err) : rc;
 }
 

@@ -101,6 +101,13 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 	if (may_be_pv(r))
 		r->p2m = xr_p2m_create();
 	cc.p2m = r->p2m;
+	if (r->set.receipt) {
+		r->digests = xr_digests_create();
+		if (!r->digests)
+			return xr_fail_host(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+					    "no memory for the digests of a receipt");
+	}
+	cc.digests = r->digests;
 	rc = xr_copy_open(&r->copy, r->host, &cc, err);
 	if (!rc)
 		xr_copy_set_cancel(r->copy, &r->cancelled);
@@ -255,7 +262,11 @@ static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns,
 {
 	struct xr_restore *r = ctx;
 
-	return xr_copy_retire(r->copy, where, pfns, n, clear, err);
+	const int rc = xr_copy_retire(r->copy, where, pfns, n, clear, err);
+
+	if (!rc)
+		xr_receipt_forget(r, pfns, n);
+	return rc;
 }
 
 static int heed(void *ctx, struct xr_error *err)
@@ -372,6 +383,8 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->seconds = (double)total / 1e9;
 	res->indexed = r->index != NULL;
 	res->sandboxed = r->sandboxed;
+	res->control_digest = r->control_digest;
+	res->contents_digest = r->complete ? xr_receipt_contents(r) : 0;
 	if (r->pm)
 		xr_physmap_stats(r->pm, &ps);
 	res->pages_populated = ps.populated;
@@ -415,6 +428,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 	rc = run(r, err);
 	if (rc)
 		rc = name_cause(r, rc, err);
+	r->complete = !rc;
 	if (res)
 		fill_result(r, res);
 	if (rc)
@@ -446,6 +460,7 @@ void xr_close(struct xr_restore **rp)
 	xr_model_destroy(&r->own_model);
 	xr_bufpool_destroy(r->pool);
 	xr_p2m_destroy(r->p2m);
+	xr_digests_destroy(r->digests);
 	if (r->cancel_fd >= 0)
 		close(r->cancel_fd);
 	free(r);

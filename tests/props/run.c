@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "props/run.h"
 
-#include "lib/restore.h"
 #include "props/check.h"
 
 #include <errno.h>
@@ -35,6 +34,7 @@ struct attempt {
 	struct xr_result res;
 	struct xr_error err;
 	int rc;
+	bool receipt_holds;
 };
 
 /* Wrong bits where they matter: in headers and pfn arrays more often than in contents. */
@@ -134,6 +134,18 @@ static void end_thread(pthread_t t, const int fds[2])
 	close(fds[0]);
 }
 
+static void run_with_receipt(struct attempt *a, const struct xr_settings *set)
+{
+	struct xr_restore *r;
+
+	a->rc = xr_open(&r, set, &a->err);
+	if (!a->rc)
+		a->rc = xr_run(r, &a->res, &a->err);
+	a->receipt_holds =
+		a->rc || !a->in.readable || check_receipt(&a->why, r, &a->res, &a->in.ref);
+	xr_close(&r);
+}
+
 static void restore(struct attempt *a)
 {
 	const bool spawned = a->r->combo.kind == KIND_SPAWNED;
@@ -158,7 +170,8 @@ static void restore(struct attempt *a)
 	set.workers = c->workers;
 	set.worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
 	set.io = (enum xr_io)c->io;
-	a->rc = restore_once(&set, &a->res, &a->err);
+	set.receipt = true;
+	run_with_receipt(a, &set);
 	if (spawned)
 		end_thread(thread, fds);
 }
@@ -188,6 +201,8 @@ static bool check_success(struct attempt *a, const struct random_stream *s)
 		return why_not(w, "failed with %d: %s", a->rc, a->err.text);
 	if (!a->in.readable)
 		return why_not(w, "succeeded, but the stream is broken: %s", a->in.ref.broken);
+	if (!a->receipt_holds)
+		return false;
 	if (!check_guest(w, a->model, &a->in.ref) || !check_rest(a) ||
 	    !check_domain(w, a->model, &a->in.ref, a->start_pages))
 		return false;
