@@ -160,27 +160,6 @@ void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag)
 	c->cancel = flag;
 }
 
-void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
-{
-	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
-	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < c->nlanes; i++) {
-		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
-
-		out->pages_written += xr_read(&s->written);
-		out->pages_verified += xr_read(&s->verified);
-		out->pages_differing += xr_read(&s->differing);
-		out->pages_cleared += xr_read(&s->cleared);
-		out->tables_localised += xr_read(&s->localised);
-		out->tables_lacking += xr_read(&s->lacking);
-		out->map_calls += xr_read(&s->map_calls);
-		out->unmap_calls += xr_read(&s->unmap_calls);
-		out->pages_mapped += xr_read(&s->pages_mapped);
-		out->times.busy += xr_read(&s->busy);
-		out->times.starved += xr_read(&s->starved);
-	}
-}
-
 static uint64_t total_done(const struct xr_copy *c)
 {
 	uint64_t n = 0;
@@ -197,6 +176,28 @@ static uint64_t total_pushed(const struct xr_copy *c)
 	for (unsigned int i = 0; i < c->nlanes; i++)
 		n += c->end[i].pushed;
 	return n;
+}
+
+void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
+{
+	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
+	out->queued = total_pushed(c) - total_done(c);
+	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < c->nlanes; i++) {
+		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
+
+		out->pages_written += xr_read(&s->written);
+		out->pages_verified += xr_read(&s->verified);
+		out->pages_differing += xr_read(&s->differing);
+		out->pages_cleared += xr_read(&s->cleared);
+		out->tables_localised += xr_read(&s->localised);
+		out->tables_lacking += xr_read(&s->lacking);
+		out->map_calls += xr_read(&s->map_calls);
+		out->unmap_calls += xr_read(&s->unmap_calls);
+		out->pages_mapped += xr_read(&s->pages_mapped);
+		out->times.busy += xr_read(&s->busy);
+		out->times.starved += xr_read(&s->starved);
+	}
 }
 
 static bool cancelled(const struct xr_copy *c)

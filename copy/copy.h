@@ -39,6 +39,7 @@ struct xr_copy_stats {
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	struct xr_stage_times times; /* sum over workers */
 	uint64_t dispatch_blocked;   /* ns that the dispatcher waited for a worker */
+	uint64_t queued;	     /* pieces of work that are not finished */
 	enum xr_worker_kind kind;    /* as it is */
 	int unrestricted; /* errno: why the workers' handles reach other domains; 0: they don't */
 };

@@ -304,6 +304,19 @@ static int check_index(struct xr_restore *r, struct xr_error *err)
 		       r->index->live_pages, r->live);
 }
 
+static void sample(const struct pump *p)
+{
+	const struct xr_restore *r = p->r;
+	struct xr_copy_stats cs;
+
+	if (!xr_trace_on)
+		return;
+	xr_copy_stats(r->copy, &cs);
+	XR_SAMPLE(queued, p->used, cs.queued);
+	XR_SAMPLE(moved, r->bytes, cs.pages_written);
+	XR_SAMPLE(pass, r->pass, r->pages_received);
+}
+
 int xr_pump(struct xr_restore *r, struct xr_error *err)
 {
 	struct pump p = { .r = r };
@@ -323,6 +336,7 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 		span = XR_SPAN_BEGIN(item, it->kind);
 		rc = handle(&p, it, err);
 		XR_SPAN_END(item, span, it->kind, rc);
+		sample(&p);
 		xr_stream_release(r->stream, it);
 		if (!rc)
 			rc = xr_pulse(r, err);

@@ -288,6 +288,20 @@ Test(cli, a_receipt_is_written_whole_and_taken_whole)
 	expect_failure(&o, 3, "domain 1");
 }
 
+Test(cli, a_report_is_one_page_of_a_restore)
+{
+	struct outcome o =
+		sh("$P restore -q --report $D/page.html $S && grep -c '\"limit\":\"' $D/page.html; "
+		   "grep -o -e 'https\\?://[a-z0-9.]*' $D/page.html | sort -u");
+
+	cr_expect_str_eq(o.out, "1\nhttp://www.w3.org\n", "%s", o.err); /* SVG's name space */
+	o = sh("head -c 2000000 $S | $P restore -q --report $D/page.html - 2>/dev/null; "
+	       "grep -c 'ends too early' $D/page.html");
+	cr_expect_str_eq(o.out, "1\n", "a failed restore has a report, too");
+	o = sh("$P restore --report $D/nowhere/page $S");
+	expect_failure(&o, 2, "nowhere");
+}
+
 #define METRIC(name) "grep -c '^xenrestore_" name "$' $D/m/r.prom; "
 
 Test(cli, metrics_are_replaced_as_a_whole)
@@ -365,6 +379,19 @@ Test(cli, probes_are_those_of_the_script)
 		   MANUALS);
 
 	cr_expect_str_eq(o.out, "18\n");
+}
+
+Test(cli, the_script_is_one_that_bpftrace_takes)
+{
+	struct outcome o;
+
+	if (system("command -v bpftrace >/dev/null && test -e /usr/include/sys/sdt.h"))
+		cr_skip_test("no bpftrace, or no probes, here");
+	o = sh("sed \"s|/usr/bin/xenrestore|$P|; s|/usr/libexec/xenrestore/|${P%%/*}/|\" "
+	       "%s/../trace/latency.bt >$D/l.bt; bpftrace -d $D/l.bt >$D/ir; test $? = 0 -o "
+	       "$(id -u) != 0 && ! grep -i '^error' $D/ir",
+	       MANUALS);
+	cr_expect_eq(o.code, 0, "%s%s", o.out, o.err);
 }
 
 #define AT ", at offset "

@@ -10,6 +10,7 @@
 #include "progress/metrics.h"
 #include "progress/show.h"
 #include "receipt/receipt.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,7 +118,7 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 /* What watches a restore. All files are opened before it begins. */
 struct watchers {
 	struct xr_show show;
-	struct xr_outfile metrics, receipt;
+	struct xr_outfile metrics, receipt, report;
 	FILE *trace;
 };
 
@@ -149,16 +150,33 @@ static int write_receipt(struct watchers *w, const struct restore_options *o,
 	return not_written(o->receipt, xr_outfile_keep(&w->receipt), code);
 }
 
+/* Of one that failed, too: it tells how far it came. */
+static int write_run_report(struct watchers *w, const struct restore_options *o,
+			    const struct xr_result *res, const struct xr_error *err, int code)
+{
+	const struct run_report rep = { .set = &o->set,
+					.res = res,
+					.err = err,
+					.source = source_name(o),
+					.ended = (double)time(NULL) };
+	int rc;
+
+	if (!o->report)
+		return code;
+	rc = run_report_write(w->report.f, &rep);
+	return not_written(o->report, rc ? rc : xr_outfile_keep(&w->report), code);
+}
+
 static int write_trace(struct watchers *w, const struct restore_options *o, int code)
 {
-	return not_written(o->trace, w->trace ? xr_trace_end(w->trace) : 0, code);
+	return not_written(o->trace, w->trace ? xr_trace_write(w->trace) : 0, code);
 }
 
 static int restore(struct restore_options *o, struct watchers *w)
 {
 	struct xr_restore *r = NULL;
 	struct xr_result res;
-	struct xr_error err;
+	struct xr_error err = { 0 };
 	bool ran;
 	int rc;
 
@@ -177,6 +195,8 @@ static int restore(struct restore_options *o, struct watchers *w)
 		xr_report_error(stderr, &err);
 	rc = rc ? xr_report_exit(&err) : write_receipt(w, o, &res, r, report(o, &res));
 	rc = write_trace(w, o, rc);
+	if (ran)
+		rc = write_run_report(w, o, &res, err.code ? &err : NULL, rc);
 	rc = write_metrics(w, o, ran ? &res : NULL, rc);
 	xr_close(&r);
 	return rc;
@@ -191,6 +211,22 @@ static int open_file(struct xr_outfile *f, const char *path)
 	return xr_usage(&xr_command_restore, "cannot write %s: %s", path, strerror(-rc));
 }
 
+static int open_trace(struct watchers *w, const struct restore_options *o)
+{
+	int rc = 0;
+
+	if (o->trace)
+		w->trace = fopen(o->trace, "we");
+	if (o->trace && !w->trace)
+		rc = -errno;
+	if (!rc && (o->trace || o->report))
+		rc = xr_trace_begin(TRACE_EVENTS);
+	if (!rc)
+		return 0;
+	return xr_usage(&xr_command_restore, "cannot trace for %s: %s",
+			o->trace ? o->trace : o->report, strerror(-rc));
+}
+
 static int open_watchers(struct watchers *w, const struct restore_options *o)
 {
 	int rc = xr_show_open(&w->show, o->progress, o->progress_fd, o->quiet);
@@ -201,16 +237,9 @@ static int open_watchers(struct watchers *w, const struct restore_options *o)
 	rc = open_file(&w->metrics, o->metrics);
 	if (!rc)
 		rc = open_file(&w->receipt, o->receipt);
-	if (rc)
-		return rc;
-	if (!o->trace)
-		return 0;
-	w->trace = fopen(o->trace, "we");
-	rc = w->trace ? xr_trace_begin(TRACE_EVENTS) : -errno;
-	if (rc)
-		return xr_usage(&xr_command_restore, "cannot trace into %s: %s", o->trace,
-				strerror(-rc));
-	return 0;
+	if (!rc)
+		rc = open_file(&w->report, o->report);
+	return rc ? rc : open_trace(w, o);
 }
 
 static void close_watchers(struct watchers *w)
@@ -218,6 +247,8 @@ static void close_watchers(struct watchers *w)
 	xr_show_close(&w->show);
 	xr_outfile_close(&w->metrics);
 	xr_outfile_close(&w->receipt);
+	xr_outfile_close(&w->report);
+	xr_trace_end();
 	if (w->trace)
 		fclose(w->trace);
 }
@@ -228,7 +259,8 @@ int xr_cmd_restore(int argc, char **argv)
 	struct watchers w = { .show.fd = -1,
 			      .show.notify.fd = -1,
 			      .metrics = XR_OUTFILE_NONE,
-			      .receipt = XR_OUTFILE_NONE };
+			      .receipt = XR_OUTFILE_NONE,
+			      .report = XR_OUTFILE_NONE };
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 

@@ -56,6 +56,8 @@ static const struct xr_option options[] = {
 		  "write figures as OpenMetrics, at the end and at once"),
 	XR_OPTION(FILE, "receipt", 0, "FILE", AT(receipt), NULL,
 		  "write digests of what was written, for xenrestore verify"),
+	XR_OPTION(FILE, "report", 0, "FILE", AT(report), NULL,
+		  "write one page (HTML) with plots of what took the time"),
 	XR_OPTION(FILE, "trace", 0, "FILE", AT(trace), NULL,
 		  "write what happened when, in Chrome's trace format"),
 	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "no summary, no progress"),
