@@ -27,8 +27,8 @@ function look(frame) {{
 	const w = frame.contentWindow, d = w.document;
 	document.body.dataset.look = JSON.stringify({{ width: w.innerWidth, scroll: d.documentElement.scrollWidth, errors: w.seen,
 		plots: d.querySelectorAll("svg").length,
-		outside: [...d.querySelectorAll("svg text")].filter(t => {{ const r = t.getBoundingClientRect();
-			return r.width && (r.right > w.innerWidth + 1 || r.left < -1); }}).map(t => t.textContent) }});
+		outside: [...d.querySelectorAll("svg text, svg rect, svg path")].filter(t => {{ const r = t.getBoundingClientRect();
+			return r.width && (r.right > w.innerWidth + 1 || r.left < -1); }}).map(t => t.tagName + " " + t.textContent) }});
 }}
 </script><iframe style="border:0;width:{width}px;height:3600px" onload="look(this)" srcdoc="{page}"></iframe></body></html>"""
 

@@ -33,17 +33,20 @@ static uint64_t most(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* A span lies in several bins. */
+/* A span lies in several bins. What comes after the last, when workers are dismissed, is left out.
+ */
 static void spread(struct timeline *t, const struct xr_trace_event *e)
 {
+	const uint64_t last = TIMELINE_BINS * t->width;
+	const uint64_t ended = e->ended < last ? e->ended : last;
 	uint64_t end;
 
-	for (uint64_t at = e->begun; at < e->ended; at = end) {
+	for (uint64_t at = e->begun; at < ended; at = end) {
 		struct bin *b = bin_at(t, at);
 
 		end = (at / t->width + 1) * t->width;
-		if (end > e->ended)
-			end = e->ended;
+		if (end > ended)
+			end = ended;
 		*(e->span == XR_SPAN_wait ? &b->waited : &b->copied) += end - at;
 	}
 }
