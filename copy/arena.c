@@ -30,6 +30,7 @@ int xr_arena_create(struct xr_arena **out, unsigned int nlanes)
 		struct xr_lane *l = &a->lane[i];
 
 		xr_event_init(&l->work);
+		l->stats.lowest_differing = XR_NO_PFN;
 		l->ring_at = (size_t)((char *)a + head + i * ring - (char *)l);
 		xr_ring_init(xr_lane_ring(l), size);
 	}

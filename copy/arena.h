@@ -52,6 +52,7 @@ struct xr_copy_slot {
 /* Written by the lane's worker only, read at any time. Atomically accessed. */
 struct xr_lane_stats {
 	uint64_t written, verified, differing, cleared;
+	uint64_t lowest_differing; /* pfn, or XR_NO_PFN */
 	uint64_t localised, lacking;
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	uint64_t busy, starved;

@@ -180,7 +180,9 @@ static uint64_t total_pushed(const struct xr_copy *c)
 
 void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 {
-	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked, .kind = c->kind };
+	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked,
+				       .kind = c->kind,
+				       .lowest_differing = XR_NO_PFN };
 	out->queued = total_pushed(c) - total_done(c);
 	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < c->nlanes; i++) {
@@ -189,6 +191,8 @@ void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 		out->pages_written += xr_read(&s->written);
 		out->pages_verified += xr_read(&s->verified);
 		out->pages_differing += xr_read(&s->differing);
+		if (xr_read(&s->lowest_differing) < out->lowest_differing)
+			out->lowest_differing = xr_read(&s->lowest_differing);
 		out->pages_cleared += xr_read(&s->cleared);
 		out->tables_localised += xr_read(&s->localised);
 		out->tables_lacking += xr_read(&s->lacking);

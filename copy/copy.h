@@ -35,6 +35,7 @@ struct xr_copy_config {
 
 struct xr_copy_stats {
 	uint64_t pages_written, pages_verified, pages_differing, pages_cleared;
+	uint64_t lowest_differing;		   /* pfn; XR_NO_PFN: none */
 	uint64_t tables_localised, tables_lacking; /* those that were left as they are */
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	struct xr_stage_times times; /* sum over workers */

@@ -84,7 +84,15 @@ int xr_contents_write(const struct xr_contents *c, struct xr_error *err)
 	return 0;
 }
 
-int xr_contents_compare(const struct xr_contents *c, uint64_t *differing, struct xr_error *err)
+static void note_differing(struct xr_differing *found, uint64_t pfn)
+{
+	found->n++;
+	if (pfn < found->lowest)
+		found->lowest = pfn;
+}
+
+int xr_contents_compare(const struct xr_contents *c, struct xr_differing *found,
+			struct xr_error *err)
 {
 	size_t run;
 	int rc;
@@ -100,8 +108,9 @@ int xr_contents_compare(const struct xr_contents *c, uint64_t *differing, struct
 			if (rc)
 				return rc;
 		}
-		for (size_t k = 0; k < run * XR_PAGE_SIZE; k += XR_PAGE_SIZE)
-			*differing += memcmp(is + k, want + k, XR_PAGE_SIZE) != 0;
+		for (size_t k = 0; k < run; k++)
+			if (memcmp(is + k * XR_PAGE_SIZE, want + k * XR_PAGE_SIZE, XR_PAGE_SIZE))
+				note_differing(found, c->pfns[i + k]);
 	}
 	return 0;
 }

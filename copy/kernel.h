@@ -27,10 +27,16 @@ struct xr_contents {
 	const struct xr_where *where;
 };
 
+struct xr_differing {
+	uint64_t n;
+	uint64_t lowest; /* pfn; XR_NO_PFN: none */
+};
+
 /* 0, -ENODATA (the file ends too early) or what read said. */
 int xr_contents_write(const struct xr_contents *c, struct xr_error *err);
 
-/* The same errors; *differing grows by the number of frames that hold something else. */
-int xr_contents_compare(const struct xr_contents *c, uint64_t *differing, struct xr_error *err);
+/* The same errors; *found grows by the frames that hold something else. */
+int xr_contents_compare(const struct xr_contents *c, struct xr_differing *found,
+			struct xr_error *err);
 
 #endif

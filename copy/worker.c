@@ -49,7 +49,7 @@ static int take_contents(struct worker *w, const struct xr_copy_item *item,
 		.pfns = s->pfns + item->first,
 		.where = &s->where,
 	};
-	uint64_t differing = 0;
+	struct xr_differing found = { 0, XR_NO_PFN };
 	int rc;
 
 	if (!item->from_file)
@@ -62,9 +62,11 @@ static int take_contents(struct worker *w, const struct xr_copy_item *item,
 			xr_count(&w->lane->stats.written, item->n);
 		return rc;
 	}
-	rc = xr_contents_compare(&c, &differing, &w->lane->error);
+	rc = xr_contents_compare(&c, &found, &w->lane->error);
 	xr_count(&w->lane->stats.verified, item->n);
-	xr_count(&w->lane->stats.differing, differing);
+	xr_count(&w->lane->stats.differing, found.n);
+	if (found.n && found.lowest < xr_read(&w->lane->stats.lowest_differing))
+		__atomic_store_n(&w->lane->stats.lowest_differing, found.lowest, __ATOMIC_RELAXED);
 	return rc;
 }
 

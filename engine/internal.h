@@ -70,6 +70,7 @@ struct xr_restore {
 		uint64_t at, starved, blocked, stream_starved; /* ns; as they were then */
 		uint64_t bytes;
 	} told;
+	uint64_t file_end;  /* bytes of a regular file; else 0 */
 	struct xr_where at; /* the record that is, or was last, carried out */
 	uint64_t starved;   /* ns the pump waited for items */
 	uint64_t bytes, records, pages_received;
@@ -100,6 +101,7 @@ int xr_pulse(struct xr_restore *r, struct xr_error *err);
 /* Call the progress callback if it is time to; from when the first is due. */
 void xr_progress_tell(struct xr_restore *r);
 void xr_progress_start(struct xr_restore *r);
+void xr_progress_indexing(struct xr_restore *r, uint64_t offset); /* the same, before */
 
 /* Of so many ns the control loop waited starved for the stream and blocked for copy: which stage
  * held the others up? */

@@ -38,18 +38,35 @@ static void judge(struct xr_restore *r, struct xr_progress *pr, uint64_t now, ui
 	r->told.stream_starved = stream.starved;
 }
 
+static bool due(const struct xr_restore *r, uint64_t now)
+{
+	return r->set.callbacks.progress && now >= r->told.at + EVERY_NS;
+}
+
+void xr_progress_indexing(struct xr_restore *r, uint64_t offset)
+{
+	const struct xr_stream_info *in = xr_stream_info(r->stream);
+	const uint64_t begin = in->start_offset + in->libxc_offset, now = xr_now();
+	const struct xr_progress pr = {
+		.bytes_done = offset - begin,
+		.bytes_total = r->file_end > begin ? r->file_end - begin : 0,
+		.seconds = (double)(now - r->begun) / 1e9,
+	};
+
+	if (!due(r, now))
+		return;
+	r->told.at = now;
+	r->set.callbacks.progress(&pr, r->set.opaque);
+}
+
 void xr_progress_tell(struct xr_restore *r)
 {
-	const struct xr_callbacks *cb = &r->set.callbacks;
 	const struct xr_stream_info *in = xr_stream_info(r->stream);
 	struct xr_progress pr = { 0 };
 	struct xr_copy_stats cs;
-	uint64_t now;
+	const uint64_t now = xr_now();
 
-	if (!cb->progress)
-		return;
-	now = xr_now();
-	if (now < r->told.at + EVERY_NS)
+	if (!due(r, now))
 		return;
 	xr_copy_stats(r->copy, &cs);
 	judge(r, &pr, now, cs.dispatch_blocked);
@@ -61,5 +78,5 @@ void xr_progress_tell(struct xr_restore *r)
 		pr.bytes_total = r->index->end_offset - in->start_offset - in->libxc_offset;
 		pr.pages_total = r->index->live_pages;
 	}
-	cb->progress(&pr, r->set.opaque);
+	r->set.callbacks.progress(&pr, r->set.opaque);
 }

@@ -91,6 +91,7 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 	if (S_ISDIR(st.st_mode))
 		return xr_fail(err, -EISDIR, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "fd %d is a directory, not a stream", r->set.fd);
+	r->file_end = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 	if (!S_ISREG(st.st_mode)) {
 		r->pool = xr_bufpool_create(BUFFERS, BUFFER_BYTES);
 		if (!r->pool)
@@ -224,6 +225,11 @@ static void tell_of_handles(struct xr_restore *r)
 		       strerror(cs.unrestricted));
 }
 
+static void indexed(void *ctx, uint64_t offset)
+{
+	xr_progress_indexing(ctx, offset);
+}
+
 static int open_stream(struct xr_restore *r, struct xr_error *err)
 {
 	struct xr_stream_config sc = {
@@ -233,6 +239,7 @@ static int open_stream(struct xr_restore *r, struct xr_error *err)
 		.max_pfn = XR_PFN_LIMIT - 1,
 		.pool = r->pool,
 		.opened = confine,
+		.indexed = indexed,
 		.ctx = r,
 	};
 	const struct xr_stream_info *in;
@@ -398,6 +405,7 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	xr_copy_stats(r->copy, &cs);
 	res->pages_written = cs.pages_written;
 	res->verify_differences = cs.pages_differing;
+	res->verify_lowest_pfn = cs.lowest_differing;
 	res->map_calls = cs.map_calls;
 	res->unmap_calls = cs.unmap_calls;
 	res->copy = cs.times;
@@ -422,6 +430,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 			       "xr_run() was called before on this handle");
 	r->ran = true;
 	r->begun = xr_now();
+	xr_progress_start(r);
 	r->at = XR_NOWHERE;
 	r->guest.store_gfn = XR_NO_PFN;
 	r->guest.console_gfn = XR_NO_PFN;

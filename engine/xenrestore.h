@@ -108,10 +108,11 @@ struct xr_progress {
 	uint64_t bytes_total; /* 0: not known (pipe, socket) */
 	uint64_t pages_done;  /* contents written into the guest so far */
 	uint64_t pages_total; /* 0: not known */
-	unsigned pass;	      /* from 1; inferred from descending pfns */
-	double seconds;	      /* since xr_run() began */
-	enum xr_stage limit;  /* what the others waited for since the last call; NONE: not known */
-	uint32_t source;      /* limit is STREAM: 1 if that itself waited for bytes, else 0 */
+	unsigned pass;	     /* from 1; inferred from descending pfns. 0: the file is being indexed,
+			      * and bytes_done tells how far that has come */
+	double seconds;	     /* since xr_run() began */
+	enum xr_stage limit; /* what the others waited for since the last call; NONE: not known */
+	uint32_t source;     /* limit is STREAM: 1 if that itself waited for bytes, else 0 */
 	uint64_t reserved[3];
 };
 
@@ -210,9 +211,10 @@ struct xr_result {
 	bool uring;			 /* the reader used io_uring */
 	bool indexed;			 /* a regular file, planned from its index */
 	bool sandboxed;			 /* the process is now confined, see xr_settings */
+	uint64_t verify_lowest_pfn;	 /* of verify_differences; XR_NO_PFN: none differed */
 	uint64_t contents_digest;	 /* with a receipt: over all regions, in ascending order */
 	uint64_t control_digest;	 /* with a receipt: over all records that are not pages */
-	uint64_t reserved[6];
+	uint64_t reserved[5];
 };
 
 /* A 2M region of the guest, after a restore with a receipt. Bit i is that of pfn first + i. */

@@ -229,7 +229,7 @@ static int control(struct build *b)
 }
 
 /* The stream is followed to its end also when it is not served: it may be in error. */
-static int walk(struct build *b, uint64_t *entries)
+static int walk(struct build *b, const struct xr_stream_config *cfg, uint64_t *entries)
 {
 	int rc;
 
@@ -254,6 +254,8 @@ static int walk(struct build *b, uint64_t *entries)
 		}
 		if (rc)
 			return rc;
+		if (cfg->indexed)
+			cfg->indexed(cfg->ctx, b->f->end);
 	}
 }
 
@@ -301,7 +303,7 @@ int xr_stream_index(struct xr_stream *s, struct xr_index **out, struct xr_error 
 	posix_fadvise(s->cfg.fd, 0, 0, POSIX_FADV_RANDOM);
 	rc = new_build(&b, s);
 	if (!rc)
-		rc = walk(&b, s->work->entries);
+		rc = walk(&b, &s->cfg, s->work->entries);
 	if (!rc && b.served) {
 		b.x->records = s->frame.dec.records;
 		b.x->end_offset = s->frame.end;

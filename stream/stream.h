@@ -85,6 +85,8 @@ struct xr_stream_config {
 	/* Called once all that is opened is open, before the first byte is read; an error ends
 	 * xr_stream_open(). May be NULL. */
 	int (*opened)(void *ctx, struct xr_error *err);
+	/* xr_stream_index() has come to this file offset; after every record. May be NULL. */
+	void (*indexed)(void *ctx, uint64_t offset);
 	void *ctx;
 };
 

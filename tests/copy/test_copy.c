@@ -19,6 +19,7 @@ struct sim {
 	uint64_t is[FRAMES];  /* stamps; 0: zero */
 	bool touched[FRAMES]; /* unordered: written or compared since the last drain */
 	uint64_t written, verified, differing, cleared;
+	uint64_t lowest; /* that differed; XR_NO_PFN: none */
 	/* the window */
 	uint64_t pfns[XR_WINDOW];
 	size_t n;
@@ -70,6 +71,8 @@ static void model_page(struct sim *m, uint64_t pfn, uint64_t value)
 	m->touched[pfn] = true;
 	if (m->verify) {
 		m->verified++;
+		if (m->is[pfn] != value && pfn < m->lowest)
+			m->lowest = pfn;
 		m->differing += m->is[pfn] != value;
 		return;
 	}
@@ -183,6 +186,7 @@ static void check_figures(struct sim *m)
 	expect(m->r, st.pages_written == m->written);
 	expect(m->r, st.pages_verified == m->verified);
 	expect(m->r, st.pages_differing == m->differing);
+	expect(m->r, st.lowest_differing == m->lowest);
 	expect(m->r, st.pages_cleared == m->cleared);
 	expect(m->r, st.map_calls > 0 && st.unmap_calls <= st.map_calls);
 	expect(m->r, st.pages_mapped >= m->cleared);
@@ -198,6 +202,7 @@ static void like_the_model(struct rig *r, const struct setup *s)
 	m->s = s;
 	m->random = s->seed * 0x9e3779b97f4a7c15u | 1;
 	m->next_stamp = (uint64_t)1 << 32;
+	m->lowest = XR_NO_PFN;
 	for (unsigned int i = 0; ok && i < STEPS; i++)
 		ok = step(m);
 	if (ok && drain(m))

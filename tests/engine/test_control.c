@@ -213,6 +213,7 @@ Test(control, verify_compares_and_counts_but_does_not_write)
 		builder_end(&g.b, false, 0);
 		cr_assert_eq(rig_run(&g, kind), 0, "%s", g.err.text);
 		cr_expect_eq(g.res.verify_differences, 1);
+		cr_expect_eq(g.res.verify_lowest_pfn, four[3]);
 		rig_expect_page(&g, 3, 3);
 		rig_expect_clean(&g);
 		rig_free(&g);

@@ -274,6 +274,7 @@ Test(pv, contents_that_are_sent_again_are_compared)
 		pvguest_tail(&guest, &g.b);
 		expect_restored(&g, FEED_PIPE);
 		cr_assert_eq(g.res.verify_differences, differ);
+		cr_assert_eq(g.res.verify_lowest_pfn, differ ? PVG_L1 : XR_NO_PFN);
 		end(&g, &guest);
 	}
 }

@@ -62,6 +62,22 @@ Test(meter, contents_count_where_their_number_is_known)
 	cr_expect_float_eq(m.left, 1, 1e-9);
 }
 
+/* Headers go by faster than contents: the rate of an index says nothing of the restore's. */
+Test(meter, an_index_has_a_rate_of_its_own)
+{
+	struct xr_meter m = { 0 };
+	struct xr_progress p = at(1, 100 * GIB, 200 * GIB);
+	char text[256];
+
+	p.pass = 0;
+	xr_meter_update(&m, &p);
+	xr_meter_words(&m, text, sizeof(text));
+	cr_expect_str_eq(text, "indexing  100.00 of 200.00 GiB  100.00 GiB/s  0:01 left");
+	p = at(3, GIB, 200 * GIB);
+	xr_meter_update(&m, &p);
+	cr_expect_float_eq(m.rate, (double)GIB / 2, 1000);
+}
+
 Test(meter, words_and_bars)
 {
 	struct xr_meter m = { 0 };

@@ -47,6 +47,50 @@ static void check_want(const struct xr_index *x, const struct refmodel *ref, uin
 }
 
 /* True if there was an index. */
+struct told {
+	uint64_t last, times;
+	bool falls;
+};
+
+static void note_indexed(void *ctx, uint64_t offset)
+{
+	struct told *t = ctx;
+
+	t->falls |= offset <= t->last;
+	t->last = offset;
+	t->times++;
+}
+
+Test(index, tells_how_far_it_is_after_each_record)
+{
+	const uint64_t pfns[] = { 1, 2, 3 };
+	struct told told = { 0 };
+	struct xr_stream_config cfg = { .max_pfn = XR_PFN_LIMIT - 1,
+					.indexed = note_indexed,
+					.ctx = &told };
+	struct xr_index *x = NULL;
+	struct xr_stream *s;
+	struct builder b;
+	struct xr_error e;
+
+	builder_begin(&b, XR_EMIT_BARE, 3, false);
+	builder_static(&b, false, false);
+	for (unsigned int i = 0; i < 10; i++)
+		builder_page_data(&b, pfns, 3, NULL);
+	builder_end(&b, false, 0);
+	cfg.fd = memory_file(&b);
+	cr_assert_eq(xr_stream_open(&s, &cfg, -1, &e), 0, "%s", e.text);
+	cr_assert_eq(xr_stream_index(s, &x, &e), 0, "%s", e.text);
+	cr_assert_not_null(x);
+	cr_expect_not(told.falls);
+	cr_expect_eq(told.times, b.records - 1, "all but END");
+	cr_expect(told.last > 10 * 3 * 4096 && told.last < x->end_offset);
+	xr_index_free(x);
+	xr_stream_close(&s);
+	close(cfg.fd);
+	builder_free(&b);
+}
+
 static bool one_seed(uint64_t seed)
 {
 	struct xr_index *x = NULL;

@@ -45,7 +45,8 @@ void xr_report_text(FILE *to, const struct xr_report *rep)
 		r->records, gib(r->bytes), r->passes, r->passes == 1 ? "" : "es", r->pages_received,
 		r->pages_written);
 	if (r->verify_differences)
-		fprintf(to, "verify    %" PRIu64 " pages differ\n", r->verify_differences);
+		fprintf(to, "verify    %" PRIu64 " pages differ, from pfn %#" PRIx64 " on\n",
+			r->verify_differences, r->verify_lowest_pfn);
 	fprintf(to, "time      %.3f s, %.2f GiB/s\n", r->seconds, rate(r));
 	fprintf(to,
 		"calls     %" PRIu64 " populate, %" PRIu64 " release, %" PRIu64 " map, %" PRIu64
@@ -94,12 +95,16 @@ static json_t *calls_json(const struct xr_result *r)
 
 static json_t *pages_json(const struct xr_result *r)
 {
-	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "populated", (json_int_t)r->pages_populated,
-		"received", (json_int_t)r->pages_received, "written", (json_int_t)r->pages_written,
-		"released", (json_int_t)r->pages_released, "verify_differences",
-		(json_int_t)r->verify_differences, "extents_1g", (json_int_t)r->extents_1g,
-		"extents_2m", (json_int_t)r->extents_2m, "extents_4k", (json_int_t)r->extents_4k);
+	json_t *lowest = r->verify_differences ? json_integer((json_int_t)r->verify_lowest_pfn)
+					       : json_null();
+
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I}", "populated",
+			 (json_int_t)r->pages_populated, "received", (json_int_t)r->pages_received,
+			 "written", (json_int_t)r->pages_written, "released",
+			 (json_int_t)r->pages_released, "verify_differences",
+			 (json_int_t)r->verify_differences, "verify_lowest_pfn", lowest,
+			 "extents_1g", (json_int_t)r->extents_1g, "extents_2m",
+			 (json_int_t)r->extents_2m, "extents_4k", (json_int_t)r->extents_4k);
 }
 
 /* A file's name may be anything but a null byte, JSON is UTF-8. */

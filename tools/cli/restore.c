@@ -88,8 +88,9 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 	if (res->verify_differences)
 		fprintf(stderr,
 			"xenrestore restore: %" PRIu64
-			" pages differ from what the stream repeats\n",
-			res->verify_differences);
+			" pages differ from what the stream repeats, the first of them is pfn "
+			"%#" PRIx64 "\n",
+			res->verify_differences, res->verify_lowest_pfn);
 	if (o->digest) {
 		rc = xr_guest_digest(o->set.model, hex);
 		if (rc) {

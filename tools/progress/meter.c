@@ -22,6 +22,10 @@ void xr_meter_update(struct xr_meter *m, const struct xr_progress *p)
 	const uint64_t done = counted ? p->pages_done * PAGE_BYTES : p->bytes_done;
 	const double passed = p->seconds - m->seconds;
 
+	if (p->pass && !m->pass) { /* headers go by faster than contents */
+		m->recent_bytes = m->recent_seconds = 0;
+		m->done = 0;
+	}
 	m->total = counted ? p->pages_total * PAGE_BYTES : p->bytes_total;
 	if (passed > 0 && done >= m->done) {
 		const double keep = MEMORY / (MEMORY + passed);
@@ -58,7 +62,10 @@ void xr_meter_words(const struct xr_meter *m, char *text, size_t size)
 	char part[64];
 	size_t n = 0;
 
-	snprintf(part, sizeof(part), "pass %u  %.2f ", m->pass, (double)m->done / GIB);
+	if (m->pass)
+		snprintf(part, sizeof(part), "pass %u  ", m->pass);
+	add(text, size, &n, m->pass ? part : "indexing  ");
+	snprintf(part, sizeof(part), "%.2f ", (double)m->done / GIB);
 	add(text, size, &n, part);
 	snprintf(part, sizeof(part), m->total ? "of %.2f GiB" : "GiB", (double)m->total / GIB);
 	add(text, size, &n, part);
