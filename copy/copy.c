@@ -88,6 +88,7 @@ int xr_copy_open_tuned(struct xr_copy **out, struct xr_host *host, const struct 
 		.host = host,
 		.pool = cfg->pool,
 		.p2m = cfg->p2m,
+		.digests = cfg->digests,
 		.fd = cfg->fd,
 		.kept = { -1, -1 },
 		.keep = *keep,
@@ -162,11 +163,30 @@ void xr_copy_set_cancel(struct xr_copy *c, const uint32_t *flag)
 	c->cancel = flag;
 }
 
+static uint64_t total_done(const struct xr_copy *c)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < c->nlanes; i++)
+		n += xr_read(&c->arena->lane[i].done);
+	return n;
+}
+
+static uint64_t total_pushed(const struct xr_copy *c)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < c->nlanes; i++)
+		n += c->end[i].pushed;
+	return n;
+}
+
 void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 {
 	*out = (struct xr_copy_stats){ .dispatch_blocked = c->blocked,
 				       .kind = c->kind,
 				       .lowest_differing = XR_NO_PFN };
+	out->queued = total_pushed(c) - total_done(c);
 	out->unrestricted = __atomic_load_n(&c->arena->unrestricted, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < c->nlanes; i++) {
 		const struct xr_lane_stats *s = &c->arena->lane[i].stats;
@@ -185,24 +205,6 @@ void xr_copy_stats(const struct xr_copy *c, struct xr_copy_stats *out)
 		out->times.busy += xr_read(&s->busy);
 		out->times.starved += xr_read(&s->starved);
 	}
-}
-
-static uint64_t total_done(const struct xr_copy *c)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < c->nlanes; i++)
-		n += xr_read(&c->arena->lane[i].done);
-	return n;
-}
-
-static uint64_t total_pushed(const struct xr_copy *c)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < c->nlanes; i++)
-		n += c->end[i].pushed;
-	return n;
 }
 
 static bool cancelled(const struct xr_copy *c)

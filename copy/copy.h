@@ -13,6 +13,7 @@
 #define XR_COPY_H
 
 #include "base/bufpool.h"
+#include "base/digests.h"
 #include "base/error.h"
 #include "base/p2m.h"
 #include "host/host.h"
@@ -30,12 +31,13 @@ struct xr_copy_config {
 	unsigned int workers;	  /* 1..64 */
 	enum xr_worker_kind kind; /* AUTO: processes if they can be had, else threads */
 	bool ordered;
-	int fd;			 /* stream, for contents taken from the file; -1 */
-	int kept[XR_COPY_KEPT];	 /* regular files of the caller's, for contents that it wrote */
-	unsigned int nkept;	 /* of these */
-	struct xr_bufpool *pool; /* for contents taken from buffers; may be NULL */
-	struct xr_p2m *p2m;	 /* by which a PV guest's frames are found; HVM: NULL */
-	bool sandbox;		 /* worker processes confine themselves (base/filter.h) */
+	int fd;			    /* stream, for contents taken from the file; -1 */
+	int kept[XR_COPY_KEPT];	    /* regular files of the caller's, for contents that it wrote */
+	unsigned int nkept;	    /* of these */
+	struct xr_bufpool *pool;    /* for contents taken from buffers; may be NULL */
+	struct xr_p2m *p2m;	    /* by which a PV guest's frames are found; HVM: NULL */
+	struct xr_digests *digests; /* of what is written; NULL: none are taken */
+	bool sandbox;		    /* worker processes confine themselves (base/filter.h) */
 };
 
 struct xr_copy_stats {
@@ -45,6 +47,7 @@ struct xr_copy_stats {
 	uint64_t map_calls, unmap_calls, pages_mapped;
 	struct xr_stage_times times; /* sum over workers */
 	uint64_t dispatch_blocked;   /* ns that the dispatcher waited for a worker */
+	uint64_t queued;	     /* pieces of work that are not finished */
 	enum xr_worker_kind kind;    /* as it is */
 	int unrestricted; /* errno: why the workers' handles reach other domains; 0: they don't */
 };

@@ -61,6 +61,7 @@ static void fill_ticket(struct xr_ticket *t, const struct xr_crew_config *cfg,
 	t->arena = cfg->arena->fd;
 	t->pool = cfg->pool ? cfg->pool->fd : -1;
 	t->p2m = cfg->p2m ? xr_p2m_fd(cfg->p2m) : -1;
+	t->digests = cfg->digests ? xr_digests_fd(cfg->digests) : -1;
 	t->stream = if_regular(cfg->fd);
 	for (unsigned int i = 0; i < XR_COPY_KEPT; i++)
 		t->kept[i] = cfg->kept[i];
@@ -93,10 +94,10 @@ int xr_spawn_prepare(struct xr_spawn *s, const struct xr_crew_config *cfg,
 	rc = write_ticket(s, &t);
 	if (rc)
 		return rc;
-	const int kept[XR_SPAWN_KEEPS] = { STDERR_FILENO, s->ticket,	t.arena,      t.pool,
-					   t.p2m,	  t.stream,	fds->control, fds->opener,
-					   fds->bell,	  t.host.fd[0], t.host.fd[1], t.host.fd[2],
-					   t.kept[0],	  t.kept[1] };
+	const int kept[XR_SPAWN_KEEPS] = { STDERR_FILENO, s->ticket, t.arena,	   t.pool,
+					   t.p2m,	  t.digests, t.stream,	   fds->control,
+					   fds->opener,	  fds->bell, t.host.fd[0], t.host.fd[1],
+					   t.host.fd[2],  t.kept[0], t.kept[1] };
 
 	for (unsigned int i = 0; i < XR_SPAWN_KEEPS; i++)
 		add_kept(s, kept[i]);

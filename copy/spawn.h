@@ -12,7 +12,7 @@
 
 #include "copy/crew.h"
 
-#define XR_SPAWN_KEEPS 14u
+#define XR_SPAWN_KEEPS 15u
 #define XR_SPAWN_REFUSED 3 /* exit status of a program that is of another build */
 #define XR_TICKET_LAYOUT                                                                           \
 	(sizeof(struct xr_ticket) << 48 ^ sizeof(struct xr_arena) << 32 ^                          \
@@ -24,7 +24,7 @@ struct xr_ticket {
 	struct xr_keep keep;
 	struct xr_host_share host;
 	struct xr_nursery_fds fds;
-	int arena, pool, p2m, stream, kept[XR_COPY_KEPT]; /* fds; -1: none */
+	int arena, pool, p2m, digests, stream, kept[XR_COPY_KEPT]; /* fds; -1: none */
 	bool sandbox;
 };
 

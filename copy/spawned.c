@@ -42,8 +42,9 @@ int xr_spawn_main(int argc, char **argv)
 	cfg.sandbox = t.sandbox;
 	cfg.pool = t.pool < 0 ? NULL : xr_bufpool_attach(t.pool);
 	cfg.p2m = t.p2m < 0 ? NULL : xr_p2m_attach(t.p2m);
+	cfg.digests = t.digests < 0 ? NULL : xr_digests_attach(t.digests);
 	if ((t.pool >= 0 && !cfg.pool) || (t.p2m >= 0 && !cfg.p2m) ||
-	    xr_host_attach(&cfg.host, &t.host))
+	    (t.digests >= 0 && !cfg.digests) || xr_host_attach(&cfg.host, &t.host))
 		return 1;
 	xr_nursery_serve(&cfg, &t.fds);
 }

@@ -28,6 +28,14 @@ static void report(struct worker *w)
 	w->reported = true;
 }
 
+/* As they are in the guest now. */
+static void note_digests(const struct worker *w, const struct xr_contents *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		xr_digests_set(w->cfg->digests, c->pfns[i],
+			       xr_digest_page(c->pfns[i], c->to + i * XR_PAGE_SIZE));
+}
+
 static int take_contents(struct worker *w, const struct xr_copy_item *item,
 			 const struct xr_copy_slot *s)
 {
@@ -49,6 +57,8 @@ static int take_contents(struct worker *w, const struct xr_copy_item *item,
 		c.from = xr_bufpool_data(w->cfg->pool, (unsigned int)item->buffer);
 	if (!s->verify) {
 		rc = xr_contents_write(&c, &w->lane->error);
+		if (!rc && w->cfg->digests)
+			note_digests(w, &c);
 		if (!rc)
 			xr_count(&w->lane->stats.written, item->n);
 		return rc;

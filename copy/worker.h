@@ -12,6 +12,7 @@ struct xr_crew_config {
 	struct xr_host *host;
 	struct xr_bufpool *pool;
 	struct xr_p2m *p2m;
+	struct xr_digests *digests;
 	int fd;
 	int kept[XR_COPY_KEPT]; /* -1: there is none */
 	struct xr_keep keep;

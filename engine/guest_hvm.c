@@ -40,12 +40,16 @@ static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_
 static int clear_page(struct xr_restore *r, const struct xr_where *where, uint64_t pfn,
 		      struct xr_error *err)
 {
+	bool backed;
 	int rc = 0;
 
 	if (r->index && pfn < XR_PFN_LIMIT) /* without contents it may not be backed yet */
 		rc = xr_physmap_ensure(r->pm, where, &pfn, 1, err);
-	if (!rc && xr_physmap_has(r->pm, pfn))
+	backed = !rc && xr_physmap_has(r->pm, pfn);
+	if (backed)
 		rc = xr_copy_retire(r->copy, where, &pfn, 1, true, err);
+	if (!rc && backed)
+		xr_receipt_own(r, pfn);
 	return rc;
 }
 

@@ -95,6 +95,8 @@ static int write_frames(struct xr_restore *r, size_t first, size_t n, struct xr_
 	if (!at)
 		return err->code;
 	rc = write_entries(r, at, from, left < n * per_frame ? left : n * per_frame, err);
+	for (size_t i = 0; i < n; i++)
+		xr_receipt_own(r, pv->frame[first + i]);
 	unmapped = xr_pv_unmap(r, at, n, NULL, err);
 	return rc ? rc : unmapped;
 }

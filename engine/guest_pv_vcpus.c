@@ -91,6 +91,7 @@ static int start_info(struct xr_restore *r, void *context, struct xr_error *err)
 		pv->console_pfn = xr_pv_get(pv, page, l->start.console_mfn);
 		pv->start_pfn = pfn;
 	}
+	xr_receipt_own(r, pfn);
 	rc = fill_start_info(r, page, err);
 	unmapped = xr_pv_unmap(r, page, 1, NULL, err);
 	return rc ? rc : unmapped;

@@ -5,6 +5,7 @@
 
 #include "backlog.h"
 #include "base/bufpool.h"
+#include "base/digests.h"
 #include "base/error.h"
 #include "base/p2m.h"
 #include "copy/copy.h"
@@ -61,7 +62,8 @@ struct xr_restore {
 	struct xr_host *host;
 	struct xr_model *own_model;
 	struct xr_bufpool *pool;
-	struct xr_p2m *p2m; /* NULL where the domain can't be PV, or there was no memory */
+	struct xr_p2m *p2m;	    /* NULL where the domain can't be PV, or there was no memory */
+	struct xr_digests *digests; /* NULL without a receipt */
 	struct xr_stream *stream;
 	struct xr_index *index;
 	struct xr_physmap *pm;
@@ -91,6 +93,8 @@ struct xr_restore {
 	uint64_t live; /* pages handed on for good; with an index, known before */
 	unsigned int pass;
 	uint64_t other_calls;
+	uint64_t control_digest;
+	bool complete; /* xr_run() succeeded */
 };
 
 void xr_log(const struct xr_restore *r, xentoollog_level level, const char *fmt, ...)
@@ -102,6 +106,14 @@ int xr_pump(struct xr_restore *r, struct xr_error *err);
 /* From here on nothing more of the stream is handed on: its frames are settled, its contents are in
  * them, and no mapping is left. Then complete() may be called. */
 int xr_finish_memory(struct xr_restore *r, struct xr_error *err);
+
+/* These contents are not the stream's, or no longer there: a receipt leaves them out. */
+void xr_receipt_own(struct xr_restore *r, uint64_t pfn);
+void xr_receipt_forget(struct xr_restore *r, const uint64_t *pfns, size_t n);
+/* A record that is not a page. */
+void xr_receipt_record(struct xr_restore *r, const struct xr_item *it);
+/* Over all regions; 0 without a receipt. */
+uint64_t xr_receipt_contents(const struct xr_restore *r);
 
 /* Between two steps: the first error of a worker, -ECANCELED, or 0; and tell of the progress. */
 int xr_pulse(struct xr_restore *r, struct xr_error *err);

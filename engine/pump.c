@@ -235,8 +235,10 @@ static int do_data(struct pump *p, const struct xr_item *it, struct xr_error *er
 static int do_control(struct pump *p, struct xr_item *it, struct xr_error *err)
 {
 	struct xr_restore *r = p->r;
-	int rc = xr_control_common(r, it, err);
+	int rc;
 
+	xr_receipt_record(r, it);
+	rc = xr_control_common(r, it, err);
 	return rc == -ENOENT ? r->guest.ops->control(r, it, err) : rc;
 }
 
@@ -363,6 +365,19 @@ static int check_index(struct xr_restore *r, struct xr_error *err)
 		       r->index->live_pages, r->live);
 }
 
+static void sample(const struct pump *p)
+{
+	const struct xr_restore *r = p->r;
+	struct xr_copy_stats cs;
+
+	if (!xr_trace_on)
+		return;
+	xr_copy_stats(r->copy, &cs);
+	XR_SAMPLE(queued, p->used, cs.queued);
+	XR_SAMPLE(moved, r->bytes, cs.pages_written);
+	XR_SAMPLE(pass, r->pass, r->pages_received);
+}
+
 int xr_pump(struct xr_restore *r, struct xr_error *err)
 {
 	struct pump p = { .r = r };
@@ -382,6 +397,7 @@ int xr_pump(struct xr_restore *r, struct xr_error *err)
 		span = XR_SPAN_BEGIN(item, it->kind);
 		rc = handle(&p, it, err);
 		XR_SPAN_END(item, span, it->kind, rc);
+		sample(&p);
 		xr_stream_release(r->stream, it);
 		if (!rc)
 			rc = xr_pulse(r, err);

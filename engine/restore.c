@@ -118,6 +118,13 @@ static int open_stages(struct xr_restore *r, struct xr_error *err)
 	if (may_be_pv(r))
 		r->p2m = xr_p2m_create();
 	cc.p2m = r->p2m;
+	if (r->set.receipt) {
+		r->digests = xr_digests_create();
+		if (!r->digests)
+			return xr_fail_host(err, -errno, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+					    "no memory for the digests of a receipt");
+	}
+	cc.digests = r->digests;
 	if (r->set.type != XR_STREAM_PLAIN) {
 		rc = open_backlog(r, &cc, err);
 		if (rc)
@@ -299,7 +306,11 @@ static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns,
 {
 	struct xr_restore *r = ctx;
 
-	return xr_copy_retire(r->copy, where, pfns, n, clear, err);
+	const int rc = xr_copy_retire(r->copy, where, pfns, n, clear, err);
+
+	if (!rc)
+		xr_receipt_forget(r, pfns, n);
+	return rc;
 }
 
 static int heed(void *ctx, struct xr_error *err)
@@ -423,6 +434,8 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->sandboxed = r->sandboxed;
 	res->checkpoints = r->check.complete;
 	res->failed_over = r->check.failed_over;
+	res->control_digest = r->control_digest;
+	res->contents_digest = r->complete ? xr_receipt_contents(r) : 0;
 	if (r->pm)
 		xr_physmap_stats(r->pm, &ps);
 	res->pages_populated = ps.populated;
@@ -468,6 +481,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 	rc = run(r, err);
 	if (rc)
 		rc = name_cause(r, rc, err);
+	r->complete = !rc;
 	if (res)
 		fill_result(r, res);
 	if (rc)
@@ -500,6 +514,7 @@ void xr_close(struct xr_restore **rp)
 	xr_model_destroy(&r->own_model);
 	xr_bufpool_destroy(r->pool);
 	xr_p2m_destroy(r->p2m);
+	xr_digests_destroy(r->digests);
 	if (r->cancel_fd >= 0)
 		close(r->cancel_fd);
 	free(r);

@@ -63,6 +63,8 @@ static const char *fault(const struct xr_settings *s)
 		return "ahead_mib is above 1 TiB";
 	if (s->buffer_mib > 1u << 20)
 		return "buffer_mib is above 1 TiB";
+	if (s->receipt && s->type != XR_STREAM_PLAIN)
+		return "a receipt is for plain streams";
 	if (s->model && s->host != XR_HOST_MODEL)
 		return "a model is given, but the host is not MODEL";
 	for (size_t i = 0; i < sizeof(s->callbacks.reserved) / sizeof(void *); i++)

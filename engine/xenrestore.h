@@ -176,6 +176,9 @@ struct xr_callbacks {
  * any more, and such calls fail with EPERM (clone3() with ENOSYS); so a process has one such
  * restore. On a kernel without seccomp filters the restore runs without, logs a warning, and
  * xr_result.sandboxed tells.
+ *
+ * receipt has the workers take a digest of each page as they find it in the guest after writing it;
+ * see xr_next_region(). It takes 4 KiB for each 2M region of the guest. Of plain streams only.
  */
 struct xr_settings {
 	int fd;			  /* the stream; -1. Stays the caller's, is never closed */
@@ -193,7 +196,8 @@ struct xr_settings {
 	unsigned int workers;	  /* 0: by cores and the domain's limit, at most 8; 1..64 */
 	enum xr_worker_kind worker_kind; /* XR_WORKER_AUTO */
 	enum xr_io io;			 /* XR_IO_AUTO */
-	bool sandbox;			 /* false; see below */
+	bool sandbox;			 /* false; see above */
+	bool receipt;			 /* false; see above */
 	struct xr_callbacks callbacks;
 	void *opaque;			  /* NULL */
 	struct xentoollog_logger *logger; /* NULL: no log. Used on the xr_run() thread only */
@@ -238,7 +242,18 @@ struct xr_result {
 	bool failed_over;		 /* the guest is that of the last complete checkpoint */
 	uint64_t verify_lowest_pfn;	 /* of verify_differences; XR_NO_PFN: none differed */
 	uint64_t checkpoints;		 /* that are complete */
-	uint64_t reserved[6];
+	uint64_t contents_digest;	 /* with a receipt: over all regions, in ascending order */
+	uint64_t control_digest;	 /* with a receipt: over all records that are not pages */
+	uint64_t reserved[4];
+};
+
+/* A 2M region of the guest, after a restore with a receipt. Bit i is that of pfn first + i. */
+struct xr_region {
+	uint64_t first;	     /* a multiple of 512 */
+	uint64_t written[8]; /* pfns with contents of the stream, which the digest is over */
+	uint64_t own[8];     /* pfns whose contents the restore made itself: not in the digest */
+	uint64_t digest;
+	uint64_t reserved[2];
 };
 
 /* "0.1.0" */
@@ -279,6 +294,19 @@ XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *
  * handle is not closed.
  */
 XR_API void xr_cancel(struct xr_restore *r);
+
+/*
+ * What was written, after an xr_run() with settings.receipt that succeeded: the lowest region, from
+ * that of this pfn on, which has any. 0; -ENOENT: there is none; -EINVAL: there is no receipt.
+ *
+ * Digests are XXH3 (64 bits): of a page with its pfn as the seed, of a region over those of its 512
+ * pages. They depend on the stream only, not on how, where or from what it was restored. A page
+ * counts in its newest version, a page table of a PV guest as the stream has it, naming pfns. What
+ * counts for nothing: frames that got no contents, or were taken away later; pages that the restore
+ * makes itself (HVM: it clears those of the rings of xenstore, console and emulator; PV: the start
+ * info, the guest's own p2m).
+ */
+XR_API int xr_next_region(const struct xr_restore *r, uint64_t from, struct xr_region *out);
 
 /* Free everything and set *r to NULL. Not while xr_run() runs. */
 XR_API void xr_close(struct xr_restore **r);

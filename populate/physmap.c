@@ -352,12 +352,15 @@ const struct xr_pfnset *xr_physmap_set(const struct xr_physmap *pm)
 
 void xr_physmap_stats(const struct xr_physmap *pm, struct xr_physmap_stats *out)
 {
+	uint64_t large;
+
 	*out = pm->stats;
 	out->populated = xr_pfnset_count(pm->plan.populated);
 	out->due = xr_pfnset_count(pm->plan.due);
 	out->speculative = xr_pfnset_count(pm->plan.guessed);
 	out->whole_2m = xr_pfnset_count(pm->whole_2m);
 	out->whole_1g = xr_pfnset_count(pm->whole_1g);
-	out->pages_4k =
-		out->populated - (out->whole_2m << XR_ORDER_2M) - (out->whole_1g << XR_ORDER_1G);
+	/* A restore that failed may have frames ahead of the stream, which are in large extents. */
+	large = (out->whole_2m << XR_ORDER_2M) + (out->whole_1g << XR_ORDER_1G);
+	out->pages_4k = out->populated > large ? out->populated - large : 0;
 }

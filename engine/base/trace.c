@@ -5,19 +5,13 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
-struct event {
-	uint64_t begun, ended; /* ns; ended 0: not written yet */
-	uint64_t arg;
-	int64_t result;
-	uint32_t row, span;
-};
-
-/* Shared with workers. Pages that no event touches cost nothing. */
+/* Shared with workers. Times of events are absolute here, and `ended` 0 until the rest is there.
+ * Pages that no event touches cost nothing. */
 struct xr_trace {
 	uint64_t start;
 	uint64_t used; /* atomic; may exceed room */
 	size_t room;
-	struct event events[];
+	struct xr_trace_event events[];
 };
 
 struct xr_trace *xr_trace_on;
@@ -27,12 +21,12 @@ static const struct {
 	const char *name, *arg, *result;
 } spans[] = {
 #define SPAN(name, arg, result) { #name, arg, result },
-	XR_SPANS(SPAN)
+	XR_SPANS(SPAN) XR_SAMPLES(SPAN)
 };
 
 static size_t bytes_of(size_t events)
 {
-	return sizeof(struct xr_trace) + events * sizeof(struct event);
+	return sizeof(struct xr_trace) + events * sizeof(struct xr_trace_event);
 }
 
 int xr_trace_begin(size_t events)
@@ -55,28 +49,60 @@ void xr_trace_add(enum xr_span span, uint64_t begun, uint64_t arg, int64_t resul
 {
 	struct xr_trace *t = xr_trace_on;
 	const uint64_t at = __atomic_fetch_add(&t->used, 1, __ATOMIC_RELAXED);
-	struct event *e = &t->events[at];
+	struct xr_trace_event *e = &t->events[at];
 
 	if (at >= t->room)
 		return;
-	*e = (struct event){
+	*e = (struct xr_trace_event){
 		.begun = begun, .arg = arg, .result = result, .row = xr_trace_row, .span = span
 	};
 	__atomic_store_n(&e->ended, xr_now(), __ATOMIC_RELEASE);
 }
 
-static void put_event(FILE *to, const struct xr_trace *t, const struct event *e)
+const char *xr_trace_name(enum xr_span span)
 {
-	const uint64_t ended = __atomic_load_n(&e->ended, __ATOMIC_ACQUIRE);
+	return spans[span].name;
+}
 
-	if (!ended) /* a worker died in it */
-		return;
-	fprintf(to,
-		",\n{\"name\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"ts\":%.3f,\"dur\":%.3f,"
-		"\"args\":{\"%s\":%" PRIu64 ",\"%s\":%" PRId64 "}}",
-		spans[e->span].name, e->row, (double)(e->begun - t->start) / 1e3,
-		(double)(ended - e->begun) / 1e3, spans[e->span].arg, e->arg, spans[e->span].result,
-		e->result);
+uint64_t xr_trace_each(void (*see)(const struct xr_trace_event *e, void *opaque), void *opaque)
+{
+	struct xr_trace *t = xr_trace_on;
+	const uint64_t used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
+	const uint64_t kept = used < t->room ? used : t->room;
+
+	for (uint64_t i = 0; i < kept; i++) {
+		struct xr_trace_event e = { .ended = __atomic_load_n(&t->events[i].ended,
+								     __ATOMIC_ACQUIRE) };
+
+		if (!e.ended) /* a worker died in it */
+			continue;
+		e = t->events[i];
+		e.begun -= t->start;
+		e.ended -= t->start;
+		see(&e, opaque);
+	}
+	return used - kept;
+}
+
+struct writing {
+	FILE *to;
+	unsigned int rows;
+};
+
+static void put_event(const struct xr_trace_event *e, void *opaque)
+{
+	struct writing *w = opaque;
+
+	fprintf(w->to, ",\n{\"name\":\"%s\",\"pid\":1,\"tid\":%u,\"ts\":%.3f,", spans[e->span].name,
+		e->row, (double)e->begun / 1e3);
+	if (e->span >= XR_SPAN_queued)
+		fputs("\"ph\":\"C\"", w->to);
+	else
+		fprintf(w->to, "\"ph\":\"X\",\"dur\":%.3f", (double)(e->ended - e->begun) / 1e3);
+	fprintf(w->to, ",\"args\":{\"%s\":%" PRIu64 ",\"%s\":%" PRId64 "}}", spans[e->span].arg,
+		e->arg, spans[e->span].result, e->result);
+	if (e->row >= w->rows)
+		w->rows = e->row + 1;
 }
 
 static void put_names(FILE *to, unsigned int rows)
@@ -89,27 +115,31 @@ static void put_names(FILE *to, unsigned int rows)
 			i == XR_TRACE_LOOP ? 0 : i - XR_TRACE_WORKER);
 }
 
-int xr_trace_end(FILE *to)
+static void count_nothing(const struct xr_trace_event *e, void *opaque)
 {
-	struct xr_trace *t = xr_trace_on;
-	const uint64_t used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
-	const uint64_t kept = used < t->room ? used : t->room;
-	unsigned int rows = 1;
-	int rc;
+	(void)e, (void)opaque;
+}
 
-	xr_trace_on = NULL;
+int xr_trace_write(FILE *to)
+{
+	struct writing w = { .to = to, .rows = 1 };
+
 	fprintf(to,
 		"{\"displayTimeUnit\":\"ms\",\"otherData\":{\"events_lost\":%" PRIu64 "},"
 		"\"traceEvents\":[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,"
 		"\"args\":{\"name\":\"xenrestore\"}}",
-		used - kept);
-	for (uint64_t i = 0; i < kept; i++) {
-		put_event(to, t, &t->events[i]);
-		rows = t->events[i].row >= rows ? t->events[i].row + 1 : rows;
-	}
-	put_names(to, rows);
+		xr_trace_each(count_nothing, NULL));
+	xr_trace_each(put_event, &w);
+	put_names(to, w.rows);
 	fputs("\n]}\n", to);
-	rc = fflush(to) || ferror(to) ? -EIO : 0;
-	munmap(t, bytes_of(t->room));
-	return rc;
+	return fflush(to) || ferror(to) ? -EIO : 0;
+}
+
+void xr_trace_end(void)
+{
+	struct xr_trace *t = xr_trace_on;
+
+	xr_trace_on = NULL;
+	if (t)
+		munmap(t, bytes_of(t->room));
 }

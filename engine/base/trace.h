@@ -36,9 +36,15 @@
 	X(unmap, "frames", "error")                                                                \
 	X(copy, "op", "error") /* a worker's step: XR_OP_* */
 
+/* Numbers at a moment, in traces only: name, and what its two values are called. */
+#define XR_SAMPLES(X)                                                                              \
+	X(queued, "records", "copies") /* by the stream, and by the control loop for workers */    \
+	X(moved, "bytes", "pages")     /* of the stream, and into the guest */                     \
+	X(pass, "pass", "pages")       /* and contents received so far */
+
 enum xr_span {
 #define XR_SPAN_ENUM(name, ...) XR_SPAN_##name,
-	XR_SPANS(XR_SPAN_ENUM)
+	XR_SPANS(XR_SPAN_ENUM) XR_SAMPLES(XR_SPAN_ENUM)
 #undef XR_SPAN_ENUM
 		XR_SPAN_COUNT
 };
@@ -53,8 +59,21 @@ extern __thread unsigned int xr_trace_row;
 
 /* Begin a trace of this process; before xr_open(). 0 or -errno. One at a time. */
 int xr_trace_begin(size_t events);
-/* Write it in Chrome's trace format, and let go of it. 0 or -errno. */
-int xr_trace_end(FILE *to);
+/* Write it in Chrome's trace format. 0 or -errno. */
+int xr_trace_write(FILE *to);
+/* Let go of it, if there is one. */
+void xr_trace_end(void);
+
+struct xr_trace_event {
+	uint64_t begun, ended; /* ns since the trace began; a sample: the same */
+	uint64_t arg;
+	int64_t result;
+	uint32_t row, span;
+};
+
+/* Call see() for each event, in no order; returns how many there was no room for. */
+uint64_t xr_trace_each(void (*see)(const struct xr_trace_event *e, void *opaque), void *opaque);
+const char *xr_trace_name(enum xr_span span);
 
 void xr_trace_add(enum xr_span span, uint64_t begun, uint64_t arg, int64_t result);
 
@@ -63,6 +82,11 @@ void xr_trace_add(enum xr_span span, uint64_t begun, uint64_t arg, int64_t resul
 		DTRACE_PROBE1(xenrestore, name##__begin, arg);                                     \
 		xr_trace_on ? xr_now() : 0;                                                        \
 	})
+#define XR_SAMPLE(name, a, b)                                                                      \
+	do {                                                                                       \
+		if (xr_trace_on)                                                                   \
+			xr_trace_add(XR_SPAN_##name, xr_now(), (uint64_t)(a), (int64_t)(b));       \
+	} while (0)
 #define XR_SPAN_END(name, begun, arg, result)                                                      \
 	do {                                                                                       \
 		DTRACE_PROBE2(xenrestore, name##__end, arg, result);                               \

@@ -10,6 +10,8 @@ static_assert(sizeof(struct xr_callbacks) == 64, "xr_callbacks has another size 
 static_assert(sizeof(struct xr_settings) == 216, "xr_settings has another size than in a release");
 static_assert(sizeof(struct xr_result) == 320, "xr_result has another size than in a release");
 
+static_assert(sizeof(struct xr_region) == 160, "xr_region has another size than in a release");
+
 int main(void)
 {
 	struct xr_settings s;
@@ -22,5 +24,6 @@ int main(void)
 	xr_close(&r);
 	(void)xr_run;
 	(void)xr_cancel;
+	(void)xr_next_region;
 	return !xr_version()[0] || !xr_stage_name(e.stage)[0];
 }

@@ -255,6 +255,11 @@ const unsigned char *refmodel_page(const struct refmodel *m, uint64_t pfn)
 	return slot_of(m, pfn)->page;
 }
 
+bool refmodel_cleared(const struct refmodel *m, uint64_t pfn)
+{
+	return refmodel_page(m, pfn) == zeros;
+}
+
 struct cursor {
 	const struct refmodel *m;
 	size_t i;

@@ -59,6 +59,8 @@ void refmodel_finish(struct refmodel *m);
 bool refmodel_backed(const struct refmodel *m, uint64_t pfn);
 /* Contents of a pfn; NULL: undefined, or not backed. */
 const unsigned char *refmodel_page(const struct refmodel *m, uint64_t pfn);
+/* Its contents are the zeros that HVM_PARAMS put there. */
+bool refmodel_cleared(const struct refmodel *m, uint64_t pfn);
 
 /* SHA-256 as in digest.h, over P, undefined contents as zeros; after refmodel_finish(). */
 void refmodel_digest(const struct refmodel *m, char hex[65]);

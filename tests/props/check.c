@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "props/check.h"
 
+#include "lib/receipt.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +57,21 @@ bool check_guest(const struct why *w, struct xr_model *m, const struct refmodel 
 	}
 	at = xr_model_next(m, at);
 	return at == ~0ull || why_not(w, "pfn %#lx is backed and must not be", at);
+}
+
+bool check_receipt(const struct why *w, const struct xr_restore *r, const struct xr_result *res,
+		   const struct refmodel *ref)
+{
+	struct receipt_check c = { .r = r, .why = w->text, .room = w->room };
+
+	for (uint64_t i = 0; i < ref->backed; i++) {
+		const uint64_t pfn = ref->pfns[i];
+		const unsigned char *page = refmodel_page(ref, pfn);
+
+		if (page && !receipt_check_page(&c, pfn, page, refmodel_cleared(ref, pfn)))
+			return false;
+	}
+	return receipt_check_end(&c, res);
 }
 
 bool check_habits(const struct why *w, struct xr_model *m)

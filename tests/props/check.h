@@ -22,6 +22,9 @@ bool check_habits(const struct why *w, struct xr_model *m);
 bool check_domain(const struct why *w, struct xr_model *m, const struct refmodel *ref,
 		  uint64_t start);
 bool check_result(const struct why *w, const struct xr_result *res, const struct random_stream *s);
+/* The receipt is of the pages that the reference model holds, and of no other. */
+bool check_receipt(const struct why *w, const struct xr_restore *r, const struct xr_result *res,
+		   const struct refmodel *ref);
 /* A failure is told in full: code, stage and a sentence. */
 bool check_error(const struct why *w, int rc, const struct xr_error *err);
 /* An error about a frame names a record of the stream (which begins at `start` by the offsets of

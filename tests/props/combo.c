@@ -69,8 +69,22 @@ static void end_thread(pthread_t t, const int fds[2])
 	close(fds[0]);
 }
 
+static int restore_and_look(const struct xr_settings *set, struct xr_result *res,
+			    struct xr_error *err, combo_look *look, void *arg)
+{
+	struct xr_restore *r;
+	int rc = xr_open(&r, set, err);
+
+	if (!rc)
+		rc = xr_run(r, res, err);
+	if (look)
+		look(r, rc, arg);
+	xr_close(&r);
+	return rc;
+}
+
 int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
-		  struct xr_error *err)
+		  struct xr_error *err, combo_look *look, void *arg)
 {
 	const bool spawned = c->kind == KIND_SPAWNED;
 	pthread_t thread;
@@ -84,7 +98,7 @@ int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_resu
 	set->workers = c->workers;
 	set->worker_kind = spawned ? XR_WORKER_PROCESS : (enum xr_worker_kind)c->kind;
 	set->io = (enum xr_io)c->io;
-	rc = restore_once(set, res, err);
+	rc = restore_and_look(set, res, err, look, arg);
 	if (spawned)
 		end_thread(thread, fds);
 	return rc;

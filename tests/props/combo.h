@@ -41,9 +41,13 @@ struct combo {
 /* Pages that the domain may have beyond those of the guest. */
 uint64_t combo_room(const struct combo *c);
 
-/* One restore in that way; fd, host, model and what else there is are in *set already. */
+/* At a restore that has run; r is NULL where it could not be opened. */
+typedef void combo_look(struct xr_restore *r, int rc, void *arg);
+
+/* One restore in that way; fd, host, model and what else there is are in *set already. look may be
+ * NULL. */
 int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
-		  struct xr_error *err);
+		  struct xr_error *err, combo_look *look, void *arg);
 
 #define COMBO_TEXT 64
 

@@ -32,6 +32,7 @@ struct attempt {
 	struct xr_result res;
 	struct xr_error err;
 	int rc;
+	bool receipt_holds;
 };
 
 /* Wrong bits where they matter: in headers and pfn arrays more often than in contents. */
@@ -107,6 +108,13 @@ static bool open_model(struct attempt *a, const struct random_stream *s)
 	return true;
 }
 
+static void hold_receipt(struct xr_restore *r, int rc, void *arg)
+{
+	struct attempt *a = arg;
+
+	a->receipt_holds = rc || !a->in.readable || check_receipt(&a->why, r, &a->res, &a->in.ref);
+}
+
 static void restore(struct attempt *a)
 {
 	struct xr_settings set;
@@ -117,7 +125,8 @@ static void restore(struct attempt *a)
 	set.model = a->model;
 	set.store_port = STORE_PORT;
 	set.console_port = CONSOLE_PORT;
-	a->rc = combo_restore(&a->r->combo, &set, &a->res, &a->err);
+	set.receipt = true;
+	a->rc = combo_restore(&a->r->combo, &set, &a->res, &a->err, hold_receipt, a);
 }
 
 /* Not a byte behind END may be gone, and a file must stand right there. */
@@ -145,6 +154,8 @@ static bool check_success(struct attempt *a, const struct random_stream *s)
 		return why_not(w, "failed with %d: %s", a->rc, a->err.text);
 	if (!a->in.readable)
 		return why_not(w, "succeeded, but the stream is broken: %s", a->in.ref.broken);
+	if (!a->receipt_holds)
+		return false;
 	if (!check_guest(w, a->model, &a->in.ref) || !check_rest(a) ||
 	    !check_domain(w, a->model, &a->in.ref, a->start_pages))
 		return false;

@@ -155,7 +155,7 @@ static void restore(struct attempt *a)
 	a->tools.b = &a->s.b;
 	a->tools.fd = a->feed.fd;
 	toolstack_install(&a->tools, &set);
-	a->rc = combo_restore(&a->combo, &set, &a->res, &a->err);
+	a->rc = combo_restore(&a->combo, &set, &a->res, &a->err, NULL, NULL);
 	if (send_back >= 0)
 		close(send_back);
 }

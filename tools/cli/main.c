@@ -6,6 +6,7 @@
 #include "bench/bench.h"
 #include "generate/generate.h"
 #include "inspect/inspect.h"
+#include "receipt/receipt.h"
 #include "xenrestore.h"
 
 #include <fcntl.h>
@@ -47,17 +48,18 @@ static const struct xr_command completions_command = {
 };
 
 static const struct xr_command *const commands[] = {
-	&xr_command_restore, &xr_command_inspect, &xr_command_generate, &xr_command_bench,
-	&version_command,    &help_command,	  &completions_command, NULL,
+	&xr_command_restore,  &xr_command_inspect,  &xr_command_verify,
+	&xr_command_generate, &xr_command_bench,    &version_command,
+	&help_command,	      &completions_command, NULL,
 };
 
 static const struct {
 	enum xr_exit code;
 	const char *what;
 } exits[] = {
-	{ XR_EXIT_OK, "done; of inspect: the stream is good" },
+	{ XR_EXIT_OK, "done; of inspect: the stream is good; of verify: nothing differs" },
 	{ XR_EXIT_STREAM,
-	  "the stream is bad, is cut short, or is of a kind that is not supported" },
+	  "the stream is bad, is cut short, or is of a kind that is not supported; of verify: something differs" },
 	{ XR_EXIT_USAGE, "the call is wrong: an option, a file, or the domain to restore into" },
 	{ XR_EXIT_HOST, "the host failed, or the domain is too small for the guest" },
 	{ XR_EXIT_CANCELLED, "cancelled by SIGINT, SIGTERM or SIGHUP" },

@@ -220,3 +220,16 @@ void xr_options_help(FILE *to, const struct xr_command *c)
 	}
 	help_row(to, "  -h, --help", "print this", NULL);
 }
+
+int xr_options_parse_one(const struct xr_command *c, void *options, int argc, char **argv,
+			 const char *what, const char **operand)
+{
+	int rest, rc = xr_options_parse(c, options, argc, argv, &rest);
+
+	if (rc)
+		return rc;
+	if (rest + 1 != argc)
+		return xr_usage(c, "%s", what) + 1;
+	*operand = argv[rest];
+	return 0;
+}

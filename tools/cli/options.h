@@ -78,6 +78,11 @@ struct xr_command {
  */
 int xr_options_parse(const struct xr_command *c, void *options, int argc, char **argv, int *rest);
 
+/* The same for a command with one operand, which becomes *operand; `what` is said where it is
+ * missing, or not alone. */
+int xr_options_parse_one(const struct xr_command *c, void *options, int argc, char **argv,
+			 const char *what, const char **operand);
+
 /* Tell of a usage error, in one line, with what to do next. Returns XR_EXIT_USAGE. */
 int xr_usage(const struct xr_command *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

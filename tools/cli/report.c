@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "report.h"
 
+#include "cli/command.h"
 #include "cli/engine_options.h"
 #include "stream/decode.h"
 
@@ -169,6 +170,17 @@ static const char *next_step(const struct xr_error *e)
 		return "destroy the domain";
 	}
 	return NULL;
+}
+
+int xr_report_exit(const struct xr_error *e)
+{
+	if (e->code == -ECANCELED)
+		return XR_EXIT_CANCELLED;
+	if (e->host_failed || e->code == -E2BIG) /* the domain is too small */
+		return XR_EXIT_HOST;
+	if (e->code == -EOPNOTSUPP)
+		return XR_EXIT_STREAM;
+	return e->stage == XR_STAGE_SETUP ? XR_EXIT_USAGE : XR_EXIT_STREAM;
 }
 
 void xr_report_error(FILE *to, const struct xr_error *e)

@@ -9,11 +9,14 @@
 #include "base/trace.h"
 #include "progress/metrics.h"
 #include "progress/show.h"
+#include "receipt/receipt.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <xentoollog.h>
 
@@ -69,15 +72,11 @@ static int make_model(struct restore_options *o)
 	return XR_EXIT_HOST;
 }
 
-static int exit_code(const struct xr_error *e)
+static const char *source_name(const struct restore_options *o)
 {
-	if (e->code == -ECANCELED)
-		return XR_EXIT_CANCELLED;
-	if (e->host_failed || e->code == -E2BIG) /* the domain is too small */
-		return XR_EXIT_HOST;
-	if (e->code == -EOPNOTSUPP)
-		return XR_EXIT_STREAM;
-	return e->stage == XR_STAGE_SETUP ? XR_EXIT_USAGE : XR_EXIT_STREAM;
+	if (!o->path)
+		return "an inherited descriptor";
+	return strcmp(o->path, "-") ? o->path : "standard input";
 }
 
 static int report(const struct restore_options *o, const struct xr_result *res)
@@ -86,7 +85,7 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 	struct xr_report rep = {
 		.set = &o->set,
 		.res = res,
-		.source = o->path ? o->path : "an inherited descriptor",
+		.source = source_name(o),
 	};
 	int rc;
 
@@ -127,36 +126,65 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 /* What watches a restore. All files are opened before it begins. */
 struct watchers {
 	struct xr_show show;
-	struct xr_metrics metrics;
+	struct xr_outfile metrics, receipt, report;
 	FILE *trace;
 };
+
+static int not_written(const char *path, int rc, int code)
+{
+	if (!rc)
+		return code;
+	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", path, strerror(-rc));
+	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
+}
 
 static int write_metrics(struct watchers *w, const struct restore_options *o,
 			 const struct xr_result *res, int code)
 {
-	const int rc = xr_metrics_write(&w->metrics, &o->set, res, code);
+	return not_written(o->metrics, xr_metrics_write(&w->metrics, &o->set, res, code), code);
+}
 
-	if (!rc)
+/* Of a restore that succeeded. */
+static int write_receipt(struct watchers *w, const struct restore_options *o,
+			 const struct xr_result *res, const struct xr_restore *r, int code)
+{
+	const struct receipt_context c = {
+		.set = &o->set, .res = res, .source = source_name(o), .ended = (double)time(NULL)
+	};
+
+	if (!o->receipt)
 		return code;
-	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", o->metrics, strerror(-rc));
-	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
+	receipt_write(w->receipt.f, &c, r);
+	return not_written(o->receipt, xr_outfile_keep(&w->receipt), code);
+}
+
+/* Of one that failed, too: it tells how far it came. */
+static int write_run_report(struct watchers *w, const struct restore_options *o,
+			    const struct xr_result *res, const struct xr_error *err, int code)
+{
+	const struct run_report rep = { .set = &o->set,
+					.res = res,
+					.err = err,
+					.source = source_name(o),
+					.ended = (double)time(NULL) };
+	int rc;
+
+	if (!o->report)
+		return code;
+	rc = run_report_write(w->report.f, &rep);
+	return not_written(o->report, rc ? rc : xr_outfile_keep(&w->report), code);
 }
 
 static int write_trace(struct watchers *w, const struct restore_options *o, int code)
 {
-	const int rc = w->trace ? xr_trace_end(w->trace) : 0;
-
-	if (!rc)
-		return code;
-	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", o->trace, strerror(-rc));
-	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
+	return not_written(o->trace, w->trace ? xr_trace_write(w->trace) : 0, code);
 }
 
 static int restore(struct restore_options *o, struct watchers *w)
 {
 	struct xr_restore *r = NULL;
 	struct xr_result res;
-	struct xr_error err;
+	struct xr_error err = { 0 };
 	bool ran;
 	int rc;
 
@@ -171,14 +199,41 @@ static int restore(struct restore_options *o, struct watchers *w)
 		rc = xr_run(r, &res, &err);
 	}
 	xr_signals_release();
-	xr_show_end(&w->show, rc ? exit_code(&err) : XR_EXIT_OK, &res, rc ? &err : NULL);
+	xr_show_end(&w->show, rc ? xr_report_exit(&err) : XR_EXIT_OK, &res, rc ? &err : NULL);
 	if (rc)
 		xr_report_error(stderr, &err);
-	rc = rc ? exit_code(&err) : report(o, &res);
+	rc = rc ? xr_report_exit(&err) : write_receipt(w, o, &res, r, report(o, &res));
 	rc = write_trace(w, o, rc);
+	if (ran)
+		rc = write_run_report(w, o, &res, err.code ? &err : NULL, rc);
 	rc = write_metrics(w, o, ran ? &res : NULL, rc);
 	xr_close(&r);
 	return rc;
+}
+
+static int open_file(struct xr_outfile *f, const char *path)
+{
+	const int rc = xr_outfile_open(f, path);
+
+	if (!rc)
+		return 0;
+	return xr_usage(&xr_command_restore, "cannot write %s: %s", path, strerror(-rc));
+}
+
+static int open_trace(struct watchers *w, const struct restore_options *o)
+{
+	int rc = 0;
+
+	if (o->trace)
+		w->trace = fopen(o->trace, "we");
+	if (o->trace && !w->trace)
+		rc = -errno;
+	if (!rc && (o->trace || o->report))
+		rc = xr_trace_begin(TRACE_EVENTS);
+	if (!rc)
+		return 0;
+	return xr_usage(&xr_command_restore, "cannot trace for %s: %s",
+			o->trace ? o->trace : o->report, strerror(-rc));
 }
 
 static int open_watchers(struct watchers *w, const struct restore_options *o)
@@ -188,24 +243,21 @@ static int open_watchers(struct watchers *w, const struct restore_options *o)
 	if (rc)
 		return xr_usage(&xr_command_restore, "cannot show progress on descriptor %d: %s",
 				o->progress_fd, strerror(-rc));
-	rc = xr_metrics_open(&w->metrics, o->metrics);
-	if (rc)
-		return xr_usage(&xr_command_restore, "cannot write %s: %s", o->metrics,
-				strerror(-rc));
-	if (!o->trace)
-		return 0;
-	w->trace = fopen(o->trace, "we");
-	rc = w->trace ? xr_trace_begin(TRACE_EVENTS) : -errno;
-	if (rc)
-		return xr_usage(&xr_command_restore, "cannot trace into %s: %s", o->trace,
-				strerror(-rc));
-	return 0;
+	rc = open_file(&w->metrics, o->metrics);
+	if (!rc)
+		rc = open_file(&w->receipt, o->receipt);
+	if (!rc)
+		rc = open_file(&w->report, o->report);
+	return rc ? rc : open_trace(w, o);
 }
 
 static void close_watchers(struct watchers *w)
 {
 	xr_show_close(&w->show);
-	xr_metrics_close(&w->metrics);
+	xr_outfile_close(&w->metrics);
+	xr_outfile_close(&w->receipt);
+	xr_outfile_close(&w->report);
+	xr_trace_end();
 	if (w->trace)
 		fclose(w->trace);
 }
@@ -213,7 +265,11 @@ static void close_watchers(struct watchers *w)
 int xr_cmd_restore(int argc, char **argv)
 {
 	struct restore_options o;
-	struct watchers w = { .show.fd = -1, .show.notify.fd = -1, .metrics = XR_METRICS_NONE };
+	struct watchers w = { .show.fd = -1,
+			      .show.notify.fd = -1,
+			      .metrics = XR_OUTFILE_NONE,
+			      .receipt = XR_OUTFILE_NONE,
+			      .report = XR_OUTFILE_NONE };
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 

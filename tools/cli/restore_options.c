@@ -58,6 +58,10 @@ static const struct xr_option options[] = {
 		  .max = 1u << 30),
 	XR_OPTION(FILE, "metrics", 0, "FILE", AT(metrics), NULL,
 		  "write figures as OpenMetrics, at the end and at once"),
+	XR_OPTION(FILE, "receipt", 0, "FILE", AT(receipt), NULL,
+		  "write digests of what was written, for xenrestore verify"),
+	XR_OPTION(FILE, "report", 0, "FILE", AT(report), NULL,
+		  "write one page (HTML) with plots of what took the time"),
 	XR_OPTION(FILE, "trace", 0, "FILE", AT(trace), NULL,
 		  "write what happened when, in Chrome's trace format"),
 	XR_OPTION(FLAG, "quiet", 'q', NULL, AT(quiet), NULL, "no summary, no progress"),
@@ -91,6 +95,7 @@ static int check(struct restore_options *o, int argc, char **argv, int rest)
 		return xr_usage(c, "name one stream: FILE, - or --fd N");
 	o->path = o->set.fd < 0 ? argv[rest] : NULL;
 	o->set.sandbox = !o->no_sandbox;
+	o->set.receipt = o->receipt != NULL;
 	if (o->set.host == XR_HOST_XEN && o->set.domid == UINT32_MAX)
 		return xr_usage(c, "--host xen needs --domid N");
 	if (o->set.host == XR_HOST_XEN && (o->digest || o->max_mib || o->without_memory))

@@ -13,7 +13,7 @@ struct restore_options {
 	bool digest, json, quiet, no_sandbox;
 	enum xr_show_how progress;
 	int progress_fd;
-	const char *metrics, *trace; /* NULL: none */
+	const char *metrics, *receipt, *report, *trace; /* NULL: none */
 	unsigned int verbose;
 };
 

@@ -60,17 +60,15 @@ const struct xr_command xr_command_generate = {
 static int parse(struct generate_options *c, int argc, char **argv)
 {
 	const char *wrong;
-	int rest, rc;
+	int rc;
 
 	xr_gen_options_default(&c->o);
-	rc = xr_options_parse(&xr_command_generate, c, argc, argv, &rest);
+	rc = xr_options_parse_one(&xr_command_generate, c, argc, argv,
+				  "name one FILE to write, or -", &c->file);
 	if (rc)
 		return rc;
-	wrong = rest + 1 == argc ? xr_gen_check(&c->o) : "name one FILE to write, or -";
-	if (wrong)
-		return xr_usage(&xr_command_generate, "%s", wrong) + 1;
-	c->file = argv[rest];
-	return 0;
+	wrong = xr_gen_check(&c->o);
+	return wrong ? xr_usage(&xr_command_generate, "%s", wrong) + 1 : 0;
 }
 
 static void print_summary(FILE *to, const struct xr_gen_summary *s)

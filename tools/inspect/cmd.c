@@ -70,10 +70,8 @@ static void list_record(const struct inspect_record *r, void *opaque)
 	l->any = true;
 }
 
-static int check(const struct inspect_options *o, int argc, int rest)
+static int check(const struct inspect_options *o)
 {
-	if (rest + 1 != argc)
-		return xr_usage(&xr_command_inspect, "name one stream: FILE or -");
 	if (o->map && !strcmp(o->map, "-") && (o->json || o->records))
 		return xr_usage(
 			&xr_command_inspect,
@@ -160,15 +158,15 @@ static int run(int argc, char **argv)
 {
 	struct inspect_options o = { .max_order = 9 };
 	struct inspect *in;
-	int rest, rc;
+	int rc;
 
-	rc = xr_options_parse(&xr_command_inspect, &o, argc, argv, &rest);
+	rc = xr_options_parse_one(&xr_command_inspect, &o, argc, argv, "name one stream: FILE or -",
+				  &o.path);
 	if (rc)
 		return rc - 1;
-	rc = check(&o, argc, rest);
+	rc = check(&o);
 	if (rc)
 		return rc;
-	o.path = argv[rest];
 	in = calloc(1, sizeof(*in));
 	if (!in)
 		return XR_EXIT_HOST;

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "outfile/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int open_folder(const char *path, const char *slash)
+{
+	const size_t n = slash ? (size_t)(slash - path) : 0;
+	char folder[4096];
+
+	if (!slash)
+		return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (n >= sizeof(folder))
+		return errno = ENAMETOOLONG, -1;
+	memcpy(folder, path, n);
+	snprintf(folder + n, sizeof(folder) - n, "%s", n ? "" : "/");
+	return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Later keepers hold our end of this one's socket, too: it is a word that ends it, not the end. */
+enum { KEEP = 'k', DROP = 'd' };
+
+static int replace_file(const struct xr_outfile *o, int from)
+{
+	ssize_t got;
+	char word;
+
+	do {
+		got = read(from, &word, 1);
+	} while (got < 0 && errno == EINTR);
+	if (got != 1 || word != KEEP)
+		return -ECANCELED;
+	if (fsync(fileno(o->f)) || renameat(o->dir, o->temporary, o->dir, o->name))
+		return -errno;
+	return 0;
+}
+
+__attribute__((noreturn)) static void keeper(const struct xr_outfile *o, int from)
+{
+	int rc;
+
+	for (int s = 1; s < NSIG; s++)
+		signal(s, s == SIGCHLD ? SIG_DFL : SIG_IGN);
+	prctl(PR_SET_NAME, "xr-outfile");
+	rc = replace_file(o, from);
+	if (rc)
+		unlinkat(o->dir, o->temporary, 0);
+	_exit(-rc);
+}
+
+static int start_keeper(struct xr_outfile *o)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	o->keeper = fork();
+	if (!o->keeper) {
+		close(pair[0]);
+		keeper(o, pair[1]);
+	}
+	close(pair[1]);
+	o->to = pair[0];
+	return o->keeper < 0 ? -errno : 0;
+}
+
+/* Returns the keeper's word on how it went. */
+static int end_keeper(struct xr_outfile *o, char word)
+{
+	siginfo_t si = { 0 };
+	int rc;
+
+	if (send(o->to, &word, 1, MSG_NOSIGNAL) != 1)
+		return -errno;
+	close(o->to);
+	o->to = -1;
+	do {
+		rc = waitid(P_PID, (id_t)o->keeper, &si, WEXITED) ? -errno : 0;
+	} while (rc == -EINTR);
+	o->keeper = -1;
+	if (rc)
+		return rc;
+	return si.si_code == CLD_EXITED ? -si.si_status : -EIO;
+}
+
+static int open_temporary(struct xr_outfile *o)
+{
+	const int fd = openat(o->dir, o->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	o->f = fdopen(fd, "w");
+	if (o->f)
+		return 0;
+	close(fd);
+	unlinkat(o->dir, o->temporary, 0);
+	return -ENOMEM;
+}
+
+int xr_outfile_open(struct xr_outfile *o, const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	const char *name = slash ? slash + 1 : path;
+	int rc;
+
+	*o = XR_OUTFILE_NONE;
+	if (!path)
+		return 0;
+	if (!*name || strlen(name) >= sizeof(o->name))
+		return *name ? -ENAMETOOLONG : -EISDIR;
+	snprintf(o->name, sizeof(o->name), "%s", name);
+	snprintf(o->temporary, sizeof(o->temporary), ".%s.%d.new", name, getpid());
+	o->dir = open_folder(path, slash);
+	rc = o->dir < 0 ? -errno : open_temporary(o);
+	if (!rc) {
+		rc = start_keeper(o);
+		if (rc)
+			unlinkat(o->dir, o->temporary, 0);
+	}
+	if (rc)
+		xr_outfile_close(o);
+	return rc;
+}
+
+int xr_outfile_keep(struct xr_outfile *o)
+{
+	int rc = 0;
+
+	if (!o->f)
+		return 0;
+	if (fflush(o->f) || ferror(o->f))
+		rc = -EIO;
+	return rc ? rc : end_keeper(o, KEEP);
+}
+
+void xr_outfile_close(struct xr_outfile *o)
+{
+	if (o->f)
+		fclose(o->f);
+	if (o->keeper >= 0)
+		end_keeper(o, DROP);
+	if (o->to >= 0)
+		close(o->to);
+	if (o->dir >= 0)
+		close(o->dir);
+	*o = XR_OUTFILE_NONE;
+}
