@@ -154,7 +154,7 @@ __attribute__((noreturn)) static void end_all(struct tree *t)
 {
 	kill_all(t);
 	for (unsigned int i = 0; i < t->n; i++)
-		waitpid(t->child[i].pid, NULL, 0);
+		waitid(P_PID, (id_t)t->child[i].pid, NULL, WEXITED);
 	_exit(0);
 }
 

@@ -83,6 +83,11 @@ static int prepare(struct xr_restore *r, const struct xr_item *it, struct xr_err
 	xr_error_clear(&unheeded);
 	if (r->check.preparing && xr_physmap_prepare(r->pm, &e, &unheeded))
 		r->check.preparing = false;
+	if (xr_physmap_torn(r->pm)) {
+		if (err && !err->code)
+			*err = unheeded;
+		return -ENOMEM;
+	}
 	return r->check.preparing ? map_ahead(r, it, err) : 0;
 }
 

@@ -4,9 +4,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PIECE 4096u /* pfns sent at a time */
@@ -15,22 +20,58 @@
 #define GFNS_BEYOND ((uint64_t)1 << 28)
 
 struct sender {
-	int fd;
+	int fd, cancel_fd;
 	size_t n;
 	uint64_t pfn[PIECE];
 };
 
-/* A connection whose other side is gone is an error, not a signal. */
-static int send_all(int fd, const void *bytes, size_t n)
+/* A pipe whose other side is gone is an error, not a signal. At most PIPE_BUF: that never blocks
+ * where poll() says that there is room. */
+static ssize_t write_quietly(int fd, const void *bytes, size_t n)
 {
+	const struct timespec now = { 0, 0 };
+	sigset_t sigpipe, before, pending;
+	ssize_t done;
+	int error;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+	done = write(fd, bytes, n < PIPE_BUF ? n : PIPE_BUF);
+	error = errno;
+	if (done < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+		sigtimedwait(&sigpipe, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return done;
+}
+
+static ssize_t send_some(int fd, const void *bytes, size_t n)
+{
+	ssize_t done = send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	return done < 0 && errno == ENOTSOCK ? write_quietly(fd, bytes, n) : done;
+}
+
+/* The other side may take its time; a cancel ends the wait. */
+static int send_all(const struct sender *s, const void *bytes, size_t n)
+{
+	struct pollfd p[] = { { .fd = s->fd, .events = POLLOUT },
+			      { .fd = s->cancel_fd, .events = POLLIN } };
 	const char *from = bytes;
 
 	while (n) {
-		ssize_t done = send(fd, from, n, MSG_NOSIGNAL);
+		ssize_t done;
 
-		if (done < 0 && errno == ENOTSOCK)
-			done = write(fd, from, n);
-		if (done < 0 && errno == EINTR)
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (p[1].revents)
+			return -ECANCELED;
+		if (!p[0].revents)
+			continue;
+		done = send_some(s->fd, from, n);
+		if (done < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (done < 0)
 			return -errno;
@@ -42,18 +83,19 @@ static int send_all(int fd, const void *bytes, size_t n)
 
 static int flush(struct sender *s)
 {
-	const int rc = send_all(s->fd, s->pfn, s->n * sizeof(s->pfn[0]));
+	const int rc = send_all(s, s->pfn, s->n * sizeof(s->pfn[0]));
 
 	s->n = 0;
 	return rc;
 }
 
-static int send_list(int fd, const uint64_t *bitmap, uint64_t words, uint64_t count)
+static int send_list(const struct xr_restore *r, const uint64_t *bitmap, uint64_t words,
+		     uint64_t count)
 {
 	const struct xr_wire_record head = { XR_REC_DIRTY_PFN_LIST,
 					     (uint32_t)(count * sizeof(uint64_t)) };
-	struct sender s = { .fd = fd };
-	int rc = send_all(fd, &head, sizeof(head));
+	struct sender s = { .fd = r->set.send_back_fd, .cancel_fd = r->cancel_fd };
+	int rc = send_all(&s, &head, sizeof(head));
 
 	for (uint64_t i = 0; i < words; i++)
 		for (uint64_t bits = bitmap[i]; !rc && bits; bits &= bits - 1) {
@@ -68,6 +110,13 @@ static int dirty_failed(int rc, const struct xr_where *where, struct xr_error *e
 {
 	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
 			    "cannot tell which pages the guest wrote: %s", strerror(-rc));
+}
+
+static int sent(struct xr_restore *r, int rc, struct xr_error *err)
+{
+	if (rc == -ECANCELED)
+		return xr_check_cancel(r, err);
+	return rc ? xr_fail_over(r, "the list of dirty pages cannot be sent back") : 0;
 }
 
 /* Of the guest as it is now: when the restore began it had no page. */
@@ -95,8 +144,8 @@ static int send_dirty(struct xr_restore *r, const struct xr_where *where, struct
 		rc = -E2BIG;
 	if (rc)
 		rc = dirty_failed(rc, where, err);
-	else if (send_list(r->set.send_back_fd, bitmap, words, count))
-		rc = xr_fail_over(r, "the list of dirty pages cannot be sent back");
+	else
+		rc = sent(r, send_list(r, bitmap, words, count), err);
 	free(bitmap);
 	return rc;
 }

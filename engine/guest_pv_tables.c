@@ -76,6 +76,21 @@ static int localise_all(struct xr_restore *r, uint64_t *lacking, struct xr_error
 	return rc;
 }
 
+/* What is collected takes memory of ours, so no more of it than the domain may have. */
+static int check_lack(struct xr_restore *r, uint64_t table, const struct xr_pfnset *lack,
+		      struct xr_error *err)
+{
+	const uint64_t have = xr_pfnset_count(xr_physmap_set(r->pm)), n = xr_pfnset_count(lack);
+
+	if (n + have <= r->max_pages)
+		return 0;
+	return xr_fail(err, -E2BIG, XR_STAGE_ENGINE, NULL, table,
+		       "the page tables, up to that at pfn %#" PRIx64 ", refer to %" PRIu64
+		       " pfns that the stream did not send: with the %" PRIu64
+		       " that it did they are more than the domain's limit of %" PRIu64 " pages",
+		       table, n, have, r->max_pages);
+}
+
 /* The pfns that this table refers to and that have no frame. */
 static int collect(struct xr_restore *r, uint64_t table, struct xr_pfnset *lack,
 		   struct xr_error *err)
@@ -130,6 +145,8 @@ static int back_targets(struct xr_restore *r, struct xr_error *err)
 		rc = xr_pulse(r, err);
 		if (!rc)
 			rc = collect(r, table, lack, err);
+		if (!rc)
+			rc = check_lack(r, table, lack, err);
 	}
 	if (!rc) {
 		xr_log(r, XTL_DETAIL,

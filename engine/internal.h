@@ -109,7 +109,8 @@ int xr_finish_memory(struct xr_restore *r, struct xr_error *err);
 
 /* These contents are not the stream's, or no longer there: a receipt leaves them out. */
 void xr_receipt_own(struct xr_restore *r, uint64_t pfn);
-void xr_receipt_forget(struct xr_restore *r, const uint64_t *pfns, size_t n);
+int xr_receipt_forget(struct xr_restore *r, const struct xr_where *where, const uint64_t *pfns,
+		      size_t n, struct xr_error *err);
 /* A record that is not a page. */
 void xr_receipt_record(struct xr_restore *r, const struct xr_item *it);
 /* Over all regions; 0 without a receipt. */

@@ -3,6 +3,10 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
+
+/* That may be filled less than a quarter; 4 KiB each. */
+#define REGIONS_SPARSE 8192u
 
 void xr_receipt_own(struct xr_restore *r, uint64_t pfn)
 {
@@ -10,10 +14,20 @@ void xr_receipt_own(struct xr_restore *r, uint64_t pfn)
 		xr_digests_set(r->digests, pfn, XR_DIGEST_OWN);
 }
 
-void xr_receipt_forget(struct xr_restore *r, const uint64_t *pfns, size_t n)
+/* A region takes memory once it was touched, and keeps it when all its frames are gone. */
+int xr_receipt_forget(struct xr_restore *r, const struct xr_where *where, const uint64_t *pfns,
+		      size_t n, struct xr_error *err)
 {
-	for (size_t i = 0; r->digests && i < n; i++)
+	if (!r->digests)
+		return 0;
+	for (size_t i = 0; i < n; i++)
 		xr_digests_set(r->digests, pfns[i], XR_DIGEST_NONE);
+	if (xr_digests_regions(r->digests) <= REGIONS_SPARSE + r->max_pages / (XR_REGION_PAGES / 4))
+		return 0;
+	return xr_fail(err, -EOPNOTSUPP, XR_STAGE_ENGINE, where, XR_NO_PFN,
+		       "the stream gives and takes frames in %" PRIu64
+		       " regions of 2M: too many for the receipt of a domain of %" PRIu64 " pages",
+		       xr_digests_regions(r->digests), r->max_pages);
 }
 
 void xr_receipt_record(struct xr_restore *r, const struct xr_item *it)

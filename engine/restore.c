@@ -305,12 +305,9 @@ static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns,
 		  bool clear, struct xr_error *err)
 {
 	struct xr_restore *r = ctx;
-
 	const int rc = xr_copy_retire(r->copy, where, pfns, n, clear, err);
 
-	if (!rc)
-		xr_receipt_forget(r, pfns, n);
-	return rc;
+	return rc ? rc : xr_receipt_forget(r, where, pfns, n, err);
 }
 
 static int heed(void *ctx, struct xr_error *err)

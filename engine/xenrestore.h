@@ -178,7 +178,9 @@ struct xr_callbacks {
  * xr_result.sandboxed tells.
  *
  * receipt has the workers take a digest of each page as they find it in the guest after writing it;
- * see xr_next_region(). It takes 4 KiB for each 2M region of the guest. Of plain streams only.
+ * see xr_next_region(). It takes 4 KiB for each 2M region that holds, or held, a
+ * page of the guest; where those are far more than the domain can fill, the restore fails. Of plain
+ * streams only.
  */
 struct xr_settings {
 	int fd;			  /* the stream; -1. Stays the caller's, is never closed */

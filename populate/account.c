@@ -10,6 +10,7 @@
 
 int xr_pm_no_memory(struct xr_physmap *pm)
 {
+	pm->torn = true;
 	return xr_fail_host(pm->err, -ENOMEM, XR_STAGE_POPULATE, pm->where, XR_NO_PFN,
 			    "no memory for the books about the guest's frames");
 }

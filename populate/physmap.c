@@ -307,6 +307,11 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err)
 	return ret;
 }
 
+bool xr_physmap_torn(const struct xr_physmap *pm)
+{
+	return pm->torn;
+}
+
 bool xr_physmap_has(const struct xr_physmap *pm, uint64_t pfn)
 {
 	return xr_pfnset_has(pm->plan.populated, pfn);

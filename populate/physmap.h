@@ -38,6 +38,7 @@ struct xr_physmap {
 	const uint64_t *slice; /* the entries that are carried out */
 	size_t nslice;
 	bool fresh; /* the limits were read in this call */
+	bool torn;  /* the books may not be those of the host any more */
 
 	struct xr_group big[XR_BATCH_2M];
 	size_t nbig;

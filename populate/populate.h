@@ -100,6 +100,9 @@ int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const
  */
 int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err);
 
+/* Did a call fail so that nothing more may be asked for? */
+bool xr_physmap_torn(const struct xr_physmap *pm);
+
 /* Is this pfn RAM by what was applied so far? */
 bool xr_physmap_has(const struct xr_physmap *pm, uint64_t pfn);
 

@@ -17,6 +17,7 @@
 struct xr_digests {
 	int fd;
 	uint64_t end;			/* no region from here on is touched */
+	uint64_t regions;		/* touched */
 	uint64_t touched[REGIONS / 64]; /* reading where nothing is would take memory, too */
 	uint64_t entry[XR_PFN_LIMIT] __attribute__((aligned(4096)));
 };
@@ -60,10 +61,18 @@ static void touch(struct xr_digests *d, uint64_t region)
 {
 	uint64_t end = __atomic_load_n(&d->end, __ATOMIC_RELAXED);
 
-	__atomic_fetch_or(&d->touched[region / 64], (uint64_t)1 << (region % 64), __ATOMIC_RELAXED);
+	const uint64_t bit = (uint64_t)1 << (region % 64);
+
+	if (!(__atomic_fetch_or(&d->touched[region / 64], bit, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_add(&d->regions, 1, __ATOMIC_RELAXED);
 	while (end <= region && !__atomic_compare_exchange_n(&d->end, &end, region + 1, true,
 							     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
+}
+
+uint64_t xr_digests_regions(const struct xr_digests *d)
+{
+	return __atomic_load_n(&d->regions, __ATOMIC_RELAXED);
 }
 
 void xr_digests_set(struct xr_digests *d, uint64_t pfn, uint64_t entry)

@@ -36,6 +36,9 @@ uint64_t xr_digest_page(uint64_t pfn, const void *page);
  * What was set before by others is seen once they have told that they did. */
 bool xr_digests_region(const struct xr_digests *d, uint64_t from, struct xr_region *out);
 
+/* How many regions were ever touched. */
+uint64_t xr_digests_regions(const struct xr_digests *d);
+
 /* Over the XR_REGION_PAGES entries of a region. */
 uint64_t xr_digest_region(const uint64_t *entries);
 

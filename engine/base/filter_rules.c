@@ -124,6 +124,8 @@ const struct xr_filter_rule xr_filter_rules[] = {
 	ANY(ALL, rt_sigreturn),
 	ANY(ALL, rt_sigprocmask),
 	ANY(ENGINE, rt_sigaction),
+	ANY(ENGINE, rt_sigpending),
+	ANY(ENGINE, rt_sigtimedwait),
 	{ .call = SCMP_SYS(tgkill), .roles = ENGINE, .self = true },
 	IF(ENGINE | NURSERY, kill, IS(1, 0)),
 	IF(NURSERY, kill, IS(1, SIGKILL)),

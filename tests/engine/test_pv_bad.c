@@ -82,6 +82,9 @@ Test(pv_bad, entries_that_would_fill_the_domain)
 	pvguest_pages(&s.guest, &s.g.b, 0, PVG_PFNS);
 	pvguest_tail(&s.guest, &s.g.b);
 	cr_assert_eq(rig_run(&s.g, FEED_FILE), -E2BIG, "%s", s.g.err.text);
+	cr_expect_eq(s.g.err.stage, XR_STAGE_ENGINE, "noticed before all are collected");
+	cr_expect(s.g.err.pfn >= PVG_L1 && s.g.err.pfn < PVG_L1 + 4, "the table: %#lx",
+		  s.g.err.pfn);
 	end(&s);
 }
 

@@ -194,3 +194,26 @@ Test(receipt, pages_and_other_records_have_a_digest_each)
 	cr_expect(a.contents_digest == c.contents_digest && a.control_digest != c.control_digest);
 	cr_expect(a.contents_digest != d.contents_digest && a.control_digest == d.control_digest);
 }
+
+/* A frame here, then there, none of which stays: what is remembered of them stays within bounds. */
+Test(receipt, frames_that_come_and_go_everywhere_are_too_many)
+{
+	struct xr_restore *r;
+	struct rig g;
+
+	rig_init(&g, 64, 3);
+	g.set.worker_kind = XR_WORKER_THREAD;
+	g.set.receipt = true;
+	builder_static(&g.b, true, true);
+	for (uint64_t i = 0; i < 8300; i++) {
+		const uint64_t come[1] = { i * 512 + 8 };
+		const uint64_t go[1] = { XR_EMIT_ENTRY(XR_EMIT_XTAB, i * 512 + 8) };
+
+		builder_page_data(&g.b, come, 1, NULL);
+		builder_page_data(&g.b, go, 1, NULL);
+	}
+	rig_tail(&g);
+	cr_assert_eq(run(&g, &r), -EOPNOTSUPP, "%s", g.err.text);
+	cr_expect_neq(g.err.record, XR_NO_RECORD);
+	end(&g, &r);
+}

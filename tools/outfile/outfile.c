@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,9 +92,28 @@ static int end_keeper(struct xr_outfile *o, char word)
 	return si.si_code == CLD_EXITED ? -si.si_status : -EIO;
 }
 
+/* A device, a pipe or a link: it must not be replaced. */
+static bool is_special(const struct xr_outfile *o)
+{
+	struct stat st;
+
+	return !fstatat(o->dir, o->name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISREG(st.st_mode);
+}
+
+static int open_special(struct xr_outfile *o, const char *path)
+{
+	o->f = fopen(path, "we");
+	return o->f ? 0 : -errno;
+}
+
+/* What is there by that name is of a process that had our number, or somebody's trap. */
 static int open_temporary(struct xr_outfile *o)
 {
-	const int fd = openat(o->dir, o->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd;
+
+	unlinkat(o->dir, o->temporary, 0);
+	fd = openat(o->dir, o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    0644);
 
 	if (fd < 0)
 		return -errno;
@@ -118,7 +139,11 @@ int xr_outfile_open(struct xr_outfile *o, const char *path)
 	snprintf(o->name, sizeof(o->name), "%s", name);
 	snprintf(o->temporary, sizeof(o->temporary), ".%s.%d.new", name, getpid());
 	o->dir = open_folder(path, slash);
-	rc = o->dir < 0 ? -errno : open_temporary(o);
+	rc = o->dir < 0 ? -errno : 0;
+	if (!rc && is_special(o))
+		return open_special(o, path);
+	if (!rc)
+		rc = open_temporary(o);
 	if (!rc) {
 		rc = start_keeper(o);
 		if (rc)
@@ -137,7 +162,7 @@ int xr_outfile_keep(struct xr_outfile *o)
 		return 0;
 	if (fflush(o->f) || ferror(o->f))
 		rc = -EIO;
-	return rc ? rc : end_keeper(o, KEEP);
+	return rc || o->keeper < 0 ? rc : end_keeper(o, KEEP);
 }
 
 void xr_outfile_close(struct xr_outfile *o)

@@ -119,8 +119,13 @@ static int verify_stream(const struct verify_options *o, const struct receipt *w
 	struct xr_settings set;
 	int rc;
 
+	xr_signals_catch();
 	xr_settings_default(&set);
 	set.fd = is_stdin ? STDIN_FILENO : open(o->stream, O_RDONLY | O_CLOEXEC);
+	if (set.fd < 0 && errno == EINTR && xr_signals_came()) {
+		fputs("xenrestore verify: cancelled\n", stderr);
+		return XR_EXIT_CANCELLED;
+	}
 	if (set.fd < 0)
 		return xr_usage(&xr_command_verify, "cannot open %s: %s", o->stream,
 				strerror(errno));
@@ -216,7 +221,6 @@ static int run(int argc, char **argv)
 		receipt_free(&want);
 		return xr_usage(&xr_command_verify, "cannot use the receipt %s: %s", o.path, why);
 	}
-	xr_signals_catch();
 	rc = o.stream ? verify_stream(&o, &want) : verify_domain(&o, &want);
 	receipt_free(&want);
 	return rc;
