@@ -33,10 +33,12 @@
 #define RECORDS (4 - LANES)
 #define PUSHES 6 /* of a lane, at most, rounded up */
 #define NONE 255
+#define LATES 3
 #define DROP 254
 
 /* The event `progress`. */
 bool changed; /* the count, since its waiter took it */
+byte lates;   /* deadlines that passed with no nursery; to wait for ever is to be stuck */
 bool flag, asleep, owed;
 
 /* The arena. */
@@ -283,7 +285,12 @@ inline event_wait()
 		if
 		:: !asleep
 #ifndef MUT_NO_DEADLINE
-		:: owed || nursery_gone -> d_step { asleep = false; late = true }
+		:: owed || (nursery_gone && lates < LATES) ->
+			d_step {
+				asleep = false;
+				late = true;
+				lates = (nursery_gone && lates < LATES -> lates + 1 : lates)
+			}
 #endif
 		fi
 	od
