@@ -20,7 +20,7 @@ void receipt_differs(struct receipt_difference *d, uint64_t first)
 		last->last = first + XR_REGION_PAGES - 1;
 		return;
 	}
-	if (d->n == d->room) {
+	if (!d->range || d->n == d->room) {
 		const size_t room = d->room ? 2 * d->room : 64;
 		struct receipt_range *more = realloc(d->range, room * sizeof(*more));
 

@@ -178,7 +178,9 @@ static int ascending(const void *a, const void *b)
 
 static double at(const struct durations *d, unsigned int percent)
 {
-	return (double)d->ns[(d->n - 1) * percent / 100] / 1e9;
+	const size_t i = (d->n - 1) * percent / 100;
+
+	return (double)d->ns[i] / 1e9;
 }
 
 static json_t *call_json(struct durations *d)
