@@ -59,4 +59,7 @@ int filled_buffer(struct rig *r, size_t pages, uint64_t first);
 /* Write frames [pfn, pfn + n) in one window from the file's page `page` on. */
 int write_from_file(struct rig *r, uint64_t pfn, size_t n, uint64_t page);
 
+#define PATIENCE 1000u /* x 10 ms, before a test calls it a failure */
+void nap(void);
+
 #endif

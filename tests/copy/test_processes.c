@@ -13,11 +13,9 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FRAMES 8192u
-#define PATIENCE 1000u /* x 10 ms, before a test calls it a failure */
 
 static const struct setup generations = {
 	XR_WORKER_PROCESS, 3, true, { XR_UNMAP_AT_EXIT, 500 }, 0
@@ -29,13 +27,6 @@ static void run_processes(void (*what)(struct rig *r, const struct setup *s))
 	if (NO_PROCESSES)
 		cr_skip_test("no worker processes in this build");
 	run(&generations, what);
-}
-
-static void nap(void)
-{
-	const struct timespec ms10 = { 0, 10000000 };
-
-	nanosleep(&ms10, NULL);
 }
 
 static bool some_work(struct rig *r)
