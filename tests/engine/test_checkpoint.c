@@ -344,16 +344,22 @@ Test(checkpoint, the_end_of_the_stream_drops_what_is_not_complete)
 	end(&c);
 }
 
+/* As begin(), but no checkpoint was taken: its pages only. */
+static void begin_without(struct check *c)
+{
+	begin(c);
+	builder_free(&c->g.b);
+	builder_begin(&c->g.b, XR_EMIT_BARE, 3, false);
+	builder_static(&c->g.b, true, true);
+	pages(c, 0, PAGES, XR_EMIT_NOTAB);
+}
+
 /* As Xen's own restorer has it: nothing was put by yet. */
 Test(checkpoint, an_end_before_the_first_checkpoint_is_that_of_a_plain_stream)
 {
 	struct check c;
 
-	begin(&c);
-	builder_free(&c.g.b);
-	builder_begin(&c.g.b, XR_EMIT_BARE, 3, false);
-	builder_static(&c.g.b, true, true);
-	pages(&c, 0, PAGES, XR_EMIT_NOTAB);
+	begin_without(&c);
 	state(&c);
 	builder_end(&c.g.b, false, 0);
 	c.cp.n = 0;
@@ -498,11 +504,7 @@ Test(checkpoint, a_gfn_far_out_makes_no_list_of_its_size)
 {
 	struct check c;
 
-	begin(&c);
-	builder_free(&c.g.b);
-	builder_begin(&c.g.b, XR_EMIT_BARE, 3, false);
-	builder_static(&c.g.b, true, true);
-	pages(&c, 0, PAGES, XR_EMIT_NOTAB);
+	begin_without(&c);
 	pages(&c, 1ull << 30, 1, XR_EMIT_NOTAB);
 	c.cp.n = 0;
 	checkpoint(&c);

@@ -69,22 +69,8 @@ static void end_thread(pthread_t t, const int fds[2])
 	close(fds[0]);
 }
 
-static int restore_and_look(const struct xr_settings *set, struct xr_result *res,
-			    struct xr_error *err, combo_look *look, void *arg)
-{
-	struct xr_restore *r;
-	int rc = xr_open(&r, set, err);
-
-	if (!rc)
-		rc = xr_run(r, res, err);
-	if (look)
-		look(r, rc, arg);
-	xr_close(&r);
-	return rc;
-}
-
 int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
-		  struct xr_error *err, combo_look *look, void *arg)
+		  struct xr_error *err, restore_look *look, void *arg)
 {
 	const bool spawned = c->kind == KIND_SPAWNED;
 	pthread_t thread;

@@ -7,6 +7,7 @@
 #define XR_TEST_COMBO_H
 
 #include "lib/feed.h"
+#include "lib/restore.h"
 #include "lib/rng.h"
 #include "xenrestore.h"
 
@@ -41,13 +42,10 @@ struct combo {
 /* Pages that the domain may have beyond those of the guest. */
 uint64_t combo_room(const struct combo *c);
 
-/* At a restore that has run; r is NULL where it could not be opened. */
-typedef void combo_look(struct xr_restore *r, int rc, void *arg);
-
 /* One restore in that way; fd, host, model and what else there is are in *set already. look may be
  * NULL. */
 int combo_restore(const struct combo *c, struct xr_settings *set, struct xr_result *res,
-		  struct xr_error *err, combo_look *look, void *arg);
+		  struct xr_error *err, restore_look *look, void *arg);
 
 #define COMBO_TEXT 64
 
