@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
@@ -32,7 +34,17 @@ int xr_checkpoint_ask(struct xr_restore *r, const struct xr_where *where, struct
 {
 	const int answer = r->set.callbacks.checkpoint(r->set.opaque);
 
+	r->check.good_at = xr_now();
 	return xr_checkpoint_answer(r, "checkpoint", answer, where, err);
+}
+
+static void count_applied(struct xr_checkpoints *c)
+{
+	const uint64_t ns = xr_now() - c->good_at;
+
+	c->apply_ns += ns;
+	if (ns > c->apply_ns_longest)
+		c->apply_ns_longest = ns;
 }
 
 /* The first image was handed on as it came, all others from the backlog. */
@@ -45,6 +57,8 @@ int xr_checkpoint_taken(struct xr_restore *r, const struct xr_where *where, stru
 		rc = xr_physmap_settle(r->pm, err);
 	if (rc)
 		return rc;
+	if (c->buffering)
+		count_applied(c);
 	xr_backlog_clear(r->backlog);
 	c->buffering = c->preparing = true;
 	c->complete++;

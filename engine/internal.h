@@ -55,6 +55,8 @@ struct xr_checkpoints {
 	bool failed_over;
 	bool completed; /* COLO: the guest is complete, and has run */
 	uint64_t complete;
+	uint64_t good_at;		     /* ns; of the latest */
+	uint64_t apply_ns, apply_ns_longest; /* see xr_result */
 };
 
 struct xr_restore {

@@ -430,6 +430,8 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 	res->indexed = r->index != NULL;
 	res->sandboxed = r->sandboxed;
 	res->checkpoints = r->check.complete;
+	res->apply_ns = r->check.apply_ns;
+	res->apply_ns_longest = r->check.apply_ns_longest;
 	res->failed_over = r->check.failed_over;
 	res->control_digest = r->control_digest;
 	res->contents_digest = r->complete ? xr_receipt_contents(r) : 0;

@@ -246,7 +246,10 @@ struct xr_result {
 	uint64_t checkpoints;		 /* that are complete */
 	uint64_t contents_digest;	 /* with a receipt: over all regions, in ascending order */
 	uint64_t control_digest;	 /* with a receipt: over all records that are not pages */
-	uint64_t reserved[4];
+	/* From the toolstack's word that a checkpoint is good until all of it is in the guest, ns:
+	 * the sum and the longest, of all but the first, which is written as it comes. */
+	uint64_t apply_ns, apply_ns_longest;
+	uint64_t reserved[2];
 };
 
 /* A 2M region of the guest, after a restore with a receipt. Bit i is that of pfn first + i. */

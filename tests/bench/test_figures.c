@@ -72,6 +72,7 @@ Test(stats, interpolates)
 static const char ours[] =
 	"{\"seconds\": 2.0, \"pages\": {\"populated\": 262144, \"extents_2m\": 10, \"extents_1g\": 1},"
 	" \"calls\": {\"populate\": 8, \"release\": 0, \"map\": 4, \"unmap\": 4, \"other\": 2},"
+	" \"checkpoints\": 5, \"apply_seconds\": 0.5, \"apply_seconds_longest\": 0.25,"
 	" \"workers\": 2, \"worker_kind\": \"process\", \"io_uring\": true, \"indexed\": false,"
 	" \"stages\": {\"stream\": {\"busy_seconds\": 0.5, \"starved_seconds\": 1.5,"
 	" \"blocked_seconds\": 0.0}, \"populate\": {\"busy_seconds\": 0.25, \"starved_seconds\": 1,"
@@ -87,6 +88,8 @@ Test(parse, takes_what_ours_prints)
 	cr_assert_eq(r.populated, 262144);
 	cr_assert_eq(r.whole_2m, 522);
 	cr_assert_eq(r.workers, 2);
+	cr_assert_eq(r.apply, 0.125, "of four: the first is written as it comes");
+	cr_assert_eq(r.apply_longest, 0.25);
 	cr_assert_eq(r.calls[BENCH_CALL_POPULATE], 8);
 	cr_assert(r.has_stages);
 	cr_assert_eq(r.stage[BENCH_COPY].busy, 2.0);

@@ -239,7 +239,7 @@ static const struct xr_gen_options checkpointed = {
 };
 
 /* A stream of Remus by xc_domain_restore() of whoever stands before the model. */
-static void restore_remus(void)
+static void restore_remus(bool applied_by_libxenguest)
 {
 	int stream = memory_file(), out = memory_file(), err = memory_file(), status;
 	unsigned char want[XR_PAGE_SIZE], got[XR_PAGE_SIZE];
@@ -262,6 +262,8 @@ static void restore_remus(void)
 	read_all(out, text, sizeof(text));
 	cr_assert_eq(status, 0, "%s", log);
 	cr_expect_not_null(strstr(text, "\"checkpoints\": 3"), "%s", text);
+	cr_expect_eq(!strstr(text, "\"apply_seconds\": 0.000000000"), applied_by_libxenguest, "%s",
+		     text);
 	xr_model_stats(m, &st);
 	cr_expect_eq(st.tot_pages, sum.populated);
 	for (uint64_t pfn = 0; pfn < xr_gen_pfns(&checkpointed); pfn++) {
@@ -275,13 +277,13 @@ static void restore_remus(void)
 
 Test(preload, libxenguest_restores_streams_of_remus)
 {
-	restore_remus();
+	restore_remus(true);
 }
 
 Test(preload, the_engine_restores_streams_of_remus_in_its_place)
 {
 	preloaded = SHIM ":" PRELOAD_LIB;
-	restore_remus();
+	restore_remus(false);
 }
 
 /* Of a 32-bit guest's vcpu it reads more than it has allocated, which AddressSanitizer minds. */

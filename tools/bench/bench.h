@@ -64,6 +64,7 @@ struct bench_run {
 	double mapped;		       /* pages */
 	double extents;		       /* granted, of any size */
 	double part[BENCH_PART_COUNT]; /* mapped: seconds */
+	double apply, apply_longest;   /* of checkpoints: seconds on average, at most */
 	uint64_t populated;	       /* frames the guest has; 0: not known */
 	uint64_t whole_2m;	       /* entries of 2M (a 1G one counts 512) */
 	double huge;	      /* of what should lie in huge pages, this share did; < 0: nothing */
@@ -135,6 +136,8 @@ struct bench_summary {
 	const char *limiting; /* a stage's name, "sender", or "" */
 	double calls_per_gib[BENCH_CALL_COUNT], all_calls_per_gib, mapped_per_gib; /* of guest */
 	double extents_per_gib;
+	double apply,
+		apply_longest; /* checkpoints: seconds, medians of the rounds' averages, maxima */
 	double part_ns[BENCH_PART_COUNT]; /* mapped: per frame of the guest, all workers together */
 };
 struct bench_summary bench_summarise(const struct bench_cell *cell);

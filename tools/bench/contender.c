@@ -117,6 +117,8 @@ static void ours_args(struct attempt *a)
 	}
 	if (a->cell->stream->types_only)
 		*arg++ = (char *)"--without-memory";
+	if (a->cell->stream->gen.checkpoints)
+		*arg++ = (char *)"--type=remus";
 	if (a->cell->workers) {
 		snprintf(a->number[0], sizeof(a->number[0]), "--workers=%u", a->cell->workers);
 		*arg++ = a->number[0];
@@ -136,6 +138,8 @@ static void stock_args(struct attempt *a)
 	*arg++ = (char *)"-n";
 	*arg++ = (char *)"-d1";
 	*arg++ = a->number[0];
+	if (a->cell->stream->gen.checkpoints)
+		*arg++ = (char *)"-r";
 	*arg++ = (char *)"-";
 	*arg = NULL;
 }
@@ -206,6 +210,15 @@ static void parse_ours(const json_t *j, struct bench_run *run)
 		 json_is_true(json_object_get(j, "indexed")) ? ", indexed" : "");
 }
 
+static void parse_checkpoints(const json_t *j, struct bench_run *run)
+{
+	const double applied = real_of(j, "checkpoints") - 1;
+
+	if (applied > 0)
+		run->apply = real_of(j, "apply_seconds") / applied;
+	run->apply_longest = real_of(j, "apply_seconds_longest");
+}
+
 int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 {
 	json_t *j = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
@@ -216,6 +229,8 @@ int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 		rc = 0;
 		if (who == BENCH_OURS)
 			parse_ours(j, run);
+		if (!bench_is_bound(who))
+			parse_checkpoints(j, run);
 		if (who == BENCH_LIMIT) {
 			run->huge = real_of(j, "huge");
 			run->cpu_seconds = real_of(j, "cpu_seconds");

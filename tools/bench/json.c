@@ -141,6 +141,9 @@ static void add_figures(json_t *j, const struct bench_cell *c)
 		set(j, "extents_per_gib", json_real(s.extents_per_gib));
 	if (s.has_mapped)
 		set(j, "pages_mapped_per_gib", json_real(s.mapped_per_gib));
+	if (s.apply)
+		set(j, "checkpoint_apply_seconds",
+		    json_pack("{s:f,s:f}", "average", s.apply, "longest", s.apply_longest));
 	if (c->who == BENCH_MAPPED)
 		set(j, "parts_ns_per_page", parts_json(&s));
 }

@@ -203,19 +203,23 @@ if (traced.length) {
 }
 
 html("h2", "", "All figures");
-html("p", "", "Calls and mapped pages are per GiB of the guest, CPU seconds per GiB of stream and of the whole process. In the JSON output every run stands by itself.");
+const remus = d.cells.some(c => c.checkpoint_apply_seconds);
+html("p", "", "Calls and mapped pages are per GiB of the guest, CPU seconds per GiB of stream and of the whole process. " +
+	(remus ? "What a checkpoint takes from the word that it is good until it is applied is told of all but the first, which is written as it comes. " : "") +
+	"In the JSON output every run stands by itself.");
 const table = html("table", "", undefined, html("div", "scroll"));
 function row(tag, values, lefts) {
 	const r = html("tr", "", undefined, table);
 	values.forEach((v, i) => html(tag, i < lefts ? "l" : "", v, r));
 }
-row("th", ["what", "source", "guest", "n", "seconds", "[q1", "q3]", "GiB/s", "CPU s/GiB", "ns/page", "hypercalls", "map", "unmap", "mapped pages"], 2);
+row("th", ["what", "source", "guest", "n", "seconds", "[q1", "q3]", "GiB/s", "CPU s/GiB", "ns/page", "hypercalls", "map", "unmap", "mapped pages", ...(remus ? ["ms to apply", "longest"] : [])], 2);
 for (const c of d.cells) {
-	const size = d.streams[c.stream].populated_pages * 4096, k = c.calls_per_gib;
+	const size = d.streams[c.stream].populated_pages * 4096, k = c.calls_per_gib, a = c.checkpoint_apply_seconds;
 	const head = [c.who, c.source, bytes(size), String(c.used || c.workers || "–")];
 	if (!c.seconds) { row("td", [...head, c.error ? "failed" : "not run"], 2); continue; }
 	row("td", [...head, num(c.seconds.median), num(c.seconds.q1), num(c.seconds.q3),
 		num(c.gib_per_second && c.gib_per_second.median), num(c.cpu_seconds_per_gib), big(c.ns_per_page),
-		big(k && k.populate + k.release + k.other), big(k && k.map), big(k && k.unmap), big(c.pages_mapped_per_gib)], 2);
+		big(k && k.populate + k.release + k.other), big(k && k.map), big(k && k.unmap), big(c.pages_mapped_per_gib),
+		...(remus ? [num(a && 1e3 * a.average), num(a && 1e3 * a.longest)] : [])], 2);
 }
 for (const c of d.cells) if (c.error) html("p", "warn", `${c.who}, ${c.source}: ${c.error}`);

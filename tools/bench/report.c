@@ -202,6 +202,25 @@ static void print_calls(FILE *to, const struct bench *b)
 	}
 }
 
+static void print_checkpoints(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < 2 * SOURCE_COUNT; i++) {
+		const struct bench_cell *c = bench_find(b, i % 2 ? BENCH_STOCK : BENCH_OURS, i / 2);
+		struct bench_summary s;
+
+		if (!c || !(s = bench_summarise(c)).apply)
+			continue;
+		if (!any)
+			fprintf(to, "\ncheckpoints, from good to applied, of all but the first: "
+				    "ms on average, at most\n");
+		any = true;
+		fprintf(to, "  %-6s %-6s %12.3f %9.3f\n", bench_source_names[i / 2],
+			bench_who_names[i % 2], s.apply * 1e3, s.apply_longest * 1e3);
+	}
+}
+
 static void print_workers(FILE *to, const struct bench *b)
 {
 	bool any = false;
@@ -265,6 +284,7 @@ void bench_report(FILE *to, const struct bench *b)
 	print_bound(to, b);
 	print_stages(to, b);
 	print_calls(to, b);
+	print_checkpoints(to, b);
 	print_workers(to, b);
 	print_scale(to, b);
 	for (unsigned int i = 0; i < b->nwarnings; i++)

@@ -70,6 +70,10 @@ void xr_report_text(FILE *to, const struct xr_report *rep)
 	if (rep->set->type != XR_STREAM_PLAIN)
 		fprintf(to, "checkpts  %" PRIu64 " complete%s\n", r->checkpoints,
 			r->failed_over ? ", failed over to the last" : "");
+	if (r->checkpoints > 1)
+		fprintf(to, "applied   in %.3f ms on average, %.3f ms at most\n",
+			(double)r->apply_ns / 1e6 / (double)(r->checkpoints - 1),
+			(double)r->apply_ns_longest / 1e6);
 	if (rep->digest)
 		fprintf(to, "sha256    %s\n", rep->digest);
 	if (rep->model_without_huge)
@@ -129,7 +133,7 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 {
 	const struct xr_result *r = rep->res;
 	json_t *j = json_pack(
-		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b,s:b,s:I,s:b}",
+		"{s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o},s:s,s:b,s:b,s:I,s:s,s:b,s:b,s:I,s:b,s:f,s:f}",
 		"source", name_json(rep->source), "guest", r->pv ? "pv" : "hvm", "stream_version",
 		(json_int_t)r->stream_version, "host", xr_host_words[rep->set->host], "records",
 		(json_int_t)r->records, "bytes", (json_int_t)r->bytes, "passes",
@@ -141,7 +145,8 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 		"workers", (json_int_t)r->workers, "worker_kind",
 		xr_worker_kind_words[r->worker_kind], "model_without_huge", rep->model_without_huge,
 		"sandboxed", r->sandboxed, "checkpoints", (json_int_t)r->checkpoints, "failed_over",
-		r->failed_over);
+		r->failed_over, "apply_seconds", (double)r->apply_ns / 1e9, "apply_seconds_longest",
+		(double)r->apply_ns_longest / 1e9);
 	int rc = -1;
 
 	if (j && (!rep->digest || !json_object_set_new(j, "sha256", json_string(rep->digest))))

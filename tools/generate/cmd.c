@@ -28,8 +28,6 @@ static const char *const layers[] = {
 static const struct xr_option options[] = {
 	XR_HEADING("The guest"),
 	XR_GEN_ROWS(AT(o), "256M", "0"),
-	XR_OPTION(INT, "checkpoints", 0, "N", AT(o.checkpoints), "0",
-		  "the last N passes end in a checkpoint: a stream of Remus", .max = 1000),
 	XR_OPTION(FLAG, "types-only", 0, NULL, AT(o.types_only), NULL,
 		  "no contents: the pages are only allocated"),
 	XR_OPTION(FLAG, "compact", 0, NULL, AT(o.compact), NULL,

@@ -35,6 +35,9 @@
 				"permille taken away by each later pass"),                         \
 		XR_GEN_PERMILLE("balloon-in", base, balloon_in_permille, "0",                      \
 				"permille of the missing pages given by each later pass"),         \
+		XR_GEN_ROW(INT, "checkpoints", 0, "N", base, checkpoints, "0",                     \
+			   "the last N passes end in a checkpoint: a stream of Remus",             \
+			   .max = 1000),                                                           \
 		XR_GEN_ROW(INT, "batch", 'b', "N", base, batch, "1024", "pages to a record",       \
 			   .min = 1, .max = XR_GEN_BATCH_MAX),                                     \
 		XR_GEN_ROW(INT, "stream-version", 0, "N", base, version, "3", "2 or 3", .min = 2,  \
