@@ -121,6 +121,7 @@ Test(limit, reads_all_or_says_so)
 }
 
 struct mapped_case {
+	uint64_t frames;
 	int file;
 	enum bench_source source;
 	unsigned int workers, more;
@@ -143,7 +144,7 @@ static bool parts_add_up(const struct mapped_case *c, const struct bench_mapped 
 static bool mapped_as_due(void *arg, char *why, size_t room)
 {
 	const struct mapped_case *c = arg;
-	const uint64_t frames = 3 * 1024 + 700;
+	const uint64_t frames = c->frames;
 	struct bench_feed feed = { -1, -1 };
 	struct xr_model_settings set;
 	struct xr_model_stats stats;
@@ -169,13 +170,22 @@ static bool mapped_as_due(void *arg, char *why, size_t room)
 
 Test(mapped, maps_every_frame_once_or_says_why_not)
 {
-	struct mapped_case c = { .file = make_file() };
+	struct mapped_case c = { .frames = 3 * 1024 + 700, .file = make_file() };
 	char why[ISOLATE_WHY];
 
 	for (c.source = 0; c.source < SOURCE_COUNT; c.source++)
 		for (c.workers = 1; c.workers <= 3; c.workers++)
 			for (c.more = 0; c.more < 2; c.more++)
 				cr_assert(isolated(mapped_as_due, &c, why), "%s", why);
+	close(c.file);
+}
+
+Test(mapped, goes_on_in_another_process_after_a_generation)
+{
+	struct mapped_case c = { .frames = (64 << 10) + 5, .file = make_file(), .workers = 1 };
+	char why[ISOLATE_WHY];
+
+	cr_assert(isolated(mapped_as_due, &c, why), "%s", why);
 	close(c.file);
 }
 

@@ -20,6 +20,7 @@
 #define WINDOW_BYTES ((size_t)WINDOW * XR_PAGE_SIZE)
 #define REGION ((uint64_t)1 << XR_ORDER_2M)
 #define WORKERS_MAX 64u
+#define GENERATION ((uint64_t)64 << 10) /* frames; as of copy workers */
 
 struct job {
 	struct xr_event progress;
@@ -31,7 +32,7 @@ struct job {
 	uint64_t bytes, frames;
 	struct xr_host *host;
 	uint64_t spent[BENCH_PART_COUNT]; /* ns; atomic */
-	uint64_t ended;			  /* when the last worker had done its work; atomic */
+	uint64_t ended[WORKERS_MAX];	  /* when the lane's process had done its work */
 };
 
 const char *const bench_part_names[BENCH_PART_COUNT] = { "populate", "map", "touch", "copy",
@@ -135,7 +136,7 @@ static int write_window(struct job *j, struct xr_mapper *m, uint64_t first,
 }
 
 /* Mappings are left to the end of the process, the cheapest way to be rid of them. */
-static int work(struct job *j)
+static int work(struct job *j, unsigned int lane)
 {
 	unsigned char *from = malloc(WINDOW_BYTES);
 	struct xr_mapper *m = NULL;
@@ -143,7 +144,7 @@ static int work(struct job *j)
 
 	if (!rc)
 		memset(from, 0x5a, WINDOW_BYTES);
-	while (!rc) {
+	for (uint64_t done = 0; !rc && done < GENERATION; done += WINDOW) {
 		uint64_t first = __atomic_fetch_add(&j->next, WINDOW, __ATOMIC_RELAXED);
 		uint64_t end = first + WINDOW < j->frames ? first + WINDOW : j->frames;
 
@@ -152,11 +153,11 @@ static int work(struct job *j)
 		rc = write_window(j, m, first, from);
 	}
 	free(from);
-	__atomic_store_n(&j->ended, xr_now(), __ATOMIC_RELAXED);
+	j->ended[lane] = xr_now();
 	return rc;
 }
 
-static int drain(struct job *j)
+static int drain(struct job *j, unsigned int lane)
 {
 	unsigned char *to = malloc(WINDOW_BYTES);
 	uint64_t got = 0;
@@ -171,11 +172,12 @@ static int drain(struct job *j)
 		else if (n == 0 || errno != EINTR)
 			rc = n ? -errno : -ENODATA;
 	}
+	(void)lane;
 	free(to);
 	return rc;
 }
 
-static pid_t start(struct job *j, int (*body)(struct job *j))
+static pid_t start(struct job *j, int (*body)(struct job *j, unsigned int lane), unsigned int lane)
 {
 	const pid_t parent = getpid();
 	pid_t pid = fork();
@@ -186,10 +188,37 @@ static pid_t start(struct job *j, int (*body)(struct job *j))
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	rc = body(j);
+	rc = body(j, lane);
 	if (rc)
 		fail(j, rc);
 	_exit(rc ? 1 : 0);
+}
+
+static void await_end(struct job *j, pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status))
+		fail(j, -ECHILD);
+}
+
+/* One process after the other, for what a mapping costs grows with the number of those that are
+ * kept. */
+static int generations(struct job *j, unsigned int lane)
+{
+	pid_t pid;
+
+	do {
+		pid = start(j, work, lane);
+		if (pid < 0)
+			return -errno;
+		await_end(j, pid);
+		spend(j, BENCH_PART_UNMAP, &j->ended[lane]);
+	} while (!__atomic_load_n(&j->error, __ATOMIC_RELAXED) &&
+		 __atomic_load_n(&j->next, __ATOMIC_RELAXED) < j->frames);
+	return 0;
 }
 
 static int populate(struct job *j)
@@ -218,10 +247,10 @@ static void run(struct job *j, unsigned int workers)
 {
 	pid_t pid[WORKERS_MAX + 1] = { 0 };
 	unsigned int n = 0, want = workers + !j->file;
-	int status = 0, rc = 0;
+	int rc = 0;
 
 	for (; n < want; n++) {
-		pid[n] = start(j, n < workers ? work : drain);
+		pid[n] = start(j, n < workers ? generations : drain, n);
 		if (pid[n] < 0) {
 			rc = -errno;
 			break;
@@ -231,12 +260,8 @@ static void run(struct job *j, unsigned int workers)
 		rc = populate(j);
 	if (rc)
 		fail(j, rc);
-	while (n) {
-		while (waitpid(pid[--n], &status, 0) < 0 && errno == EINTR)
-			;
-		if (!WIFEXITED(status))
-			fail(j, -ECHILD);
-	}
+	while (n)
+		await_end(j, pid[--n]);
 }
 
 int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
@@ -263,7 +288,6 @@ int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int worke
 	begun = xr_now();
 	run(j, workers < WORKERS_MAX ? workers : WORKERS_MAX);
 	out->seconds = (double)(xr_now() - begun) / 1e9;
-	spend(j, BENCH_PART_UNMAP, &j->ended);
 	for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
 		out->part[i] = (double)j->spent[i] / 1e9;
 	rc = j->error;

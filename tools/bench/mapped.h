@@ -11,8 +11,8 @@
 #include "host/model.h"
 
 /* What the time is made of. Touch: the first write into a page of a fresh mapping, where the
- * machine makes the mapping good; copy: the contents, after that; unmap: from the end of the last
- * process' work to its being gone, its mappings with it. */
+ * machine makes the mapping good; copy: the contents, after that; unmap: from the end of a process'
+ * work to its being gone, its mappings with it. */
 enum bench_part {
 	BENCH_PART_POPULATE,
 	BENCH_PART_MAP,
@@ -30,10 +30,10 @@ struct bench_mapped {
 
 /*
  * Needs to be the only thread of its process. One process populates so many frames (rounded up to
- * 2M) of the empty model, `workers` others map and write them. A regular file is read straight into
- * the frames; anything else is drained by one process more, bytes of it, and the frames are written
- * from memory. 0, -ENODATA if fd held less than it
- * should, or another negative errno.
+ * 2M) of the empty model, `workers` others map and write them, each for 64 Ki frames, when another
+ * takes its place. A regular file is read straight into the frames; anything else is drained by one
+ * process more, bytes of it, and the frames are written from memory. 0, -ENODATA if fd held less
+ * than it should, or another negative errno.
  */
 int bench_mapped_run(int fd, uint64_t bytes, uint64_t frames, unsigned int workers,
 		     struct xr_model *model, struct bench_mapped *out);
