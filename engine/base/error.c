@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,19 +56,6 @@ int xr_fail_host(struct xr_error *err, int code, enum xr_stage stage, const stru
 	va_end(args);
 	err->host_failed = true;
 	return code;
-}
-
-void xr_error_place(const struct xr_error *e, char text[XR_PLACE_TEXT])
-{
-	int n = 0;
-
-	*text = '\0';
-	if (e->offset != XR_NO_OFFSET)
-		n += sprintf(text + n, ", offset %" PRIu64, e->offset);
-	if (e->record != XR_NO_RECORD)
-		n += sprintf(text + n, ", record %" PRIu64, e->record);
-	if (e->pfn != XR_NO_PFN)
-		sprintf(text + n, ", pfn %#" PRIx64, e->pfn);
 }
 
 const char *xr_stage_name(enum xr_stage stage)

@@ -26,9 +26,4 @@ int xr_fail_host(struct xr_error *err, int code, enum xr_stage stage, const stru
 
 void xr_error_clear(struct xr_error *err);
 
-#define XR_PLACE_TEXT 128
-
-/* Where it happened, as far as is known: ", offset 24, record 1, pfn 0x5", or "". */
-void xr_error_place(const struct xr_error *e, char text[XR_PLACE_TEXT]);
-
 #endif

@@ -217,7 +217,8 @@ Test(options, take_and_refuse)
 		{ "--sources=", 3 },	    { "--contenders=stock", 0 }, { "--runs=0", 3 },
 		{ "--scale=1G,4G", 0 },	    { "--scale=1000001", 3 },	 { "--policy=4k", 0 },
 		{ "--scale-types=12T", 0 }, { "--unknown", 3 },		 { "file", 3 },
-		{ "--holes=1001", 3 },	    { "--pipe-size=0", 0 },	 { "--size=-1M", 3 },
+		{ "--watched=trace", 0 },   { "--watched=all", 3 },	 { "--holes=1001", 3 },
+		{ "--pipe-size=0", 0 },	    { "--size=-1M", 3 },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -446,6 +446,45 @@ Test(command, a_stream_that_cannot_be_made_costs_its_own_figures_only, .timeout 
 	close(out[0]);
 }
 
+/* Ours with each of what it may tell, in the same rounds, and how much dearer that was. */
+Test(command, what_is_watched_stands_beside_what_is_not, .timeout = 240)
+{
+	char dir[] = "/tmp/xr-bench-XXXXXX", line[512], text[8192];
+	const char *names[3] = { "", "", "" };
+	size_t i, n;
+	json_t *j, *cell;
+	FILE *f;
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(line, sizeof(line),
+		 "%s bench -q --runs=1 --size=1M --contenders=ours --sources=file --no-timeline "
+		 "--watched=receipt,trace --json=%s/j",
+		 PROGRAM, dir);
+	f = popen(line, "re");
+	cr_assert_not_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	cr_assert_eq(pclose(f), 0, "%s", text);
+	cr_expect_not_null(strstr(text, "file   --receipt"), "%s", text);
+	cr_expect_not_null(strstr(text, "file   --trace"), "%s", text);
+	snprintf(line, sizeof(line), "%s/j", dir);
+	j = json_load_file(line, 0, NULL);
+	cr_assert_not_null(j);
+	cr_assert_eq(json_array_size(json_object_get(j, "cells")), 3);
+	json_array_foreach(json_object_get(j, "cells"), i, cell)
+	{
+		cr_expect_not_null(json_object_get(cell, "seconds"), "cell %zu", i);
+		if (json_object_get(cell, "watched"))
+			names[i] = json_string_value(json_object_get(cell, "watched"));
+	}
+	cr_expect_str_eq(names[0], "");
+	cr_expect_str_eq(names[1], "receipt");
+	cr_expect_str_eq(names[2], "trace");
+	json_decref(j);
+	unlink(line);
+	rmdir(dir);
+}
+
 static void *burn(void *arg)
 {
 	struct timespec t = { 0 };

@@ -34,8 +34,12 @@ struct xr_model;
 enum bench_who { BENCH_OURS, BENCH_STOCK, BENCH_MAPPED, BENCH_LIMIT, BENCH_WHO_COUNT };
 extern const char *const bench_who_names[BENCH_WHO_COUNT + 1]; /* NULL-terminated */
 
-enum bench_section { BENCH_MAIN, BENCH_WORKERS, BENCH_SCALE, BENCH_SECTION_COUNT };
+enum bench_section { BENCH_MAIN, BENCH_WORKERS, BENCH_WATCHED, BENCH_SCALE, BENCH_SECTION_COUNT };
 extern const char *const bench_section_names[BENCH_SECTION_COUNT];
+
+/* What ours may be asked to tell of a restore. */
+enum bench_watch { BENCH_RECEIPT, BENCH_REPORT, BENCH_TRACE, BENCH_WATCH_COUNT };
+extern const char *const bench_watch_names[BENCH_WATCH_COUNT + 1]; /* NULL-terminated */
 
 enum bench_stage { BENCH_STREAM, BENCH_POPULATE, BENCH_COPY, BENCH_STAGE_COUNT };
 extern const char *const bench_stage_names[BENCH_STAGE_COUNT];
@@ -76,7 +80,8 @@ struct bench_cell {
 	enum bench_section section;
 	enum bench_who who;
 	enum bench_source source;
-	unsigned int workers; /* asked for; ours: 0 lets it choose; mapped, limit: how many */
+	unsigned int workers;	/* asked for; ours: 0 lets it choose; mapped, limit: how many */
+	enum bench_watch watch; /* of the watched section */
 	struct bench_stream *stream;
 	struct bench_run *runs; /* options.runs of them */
 	unsigned int done;

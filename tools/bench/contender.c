@@ -123,6 +123,11 @@ static void ours_args(struct attempt *a)
 		snprintf(a->number[0], sizeof(a->number[0]), "--workers=%u", a->cell->workers);
 		*arg++ = a->number[0];
 	}
+	if (a->cell->section == BENCH_WATCHED) {
+		snprintf(a->number[1], sizeof(a->number[1]), "--%s=/dev/null",
+			 bench_watch_names[a->cell->watch]);
+		*arg++ = a->number[1];
+	}
 	for (unsigned int i = 0; i < o->npass; i++)
 		*arg++ = o->pass[i];
 	*arg = NULL;

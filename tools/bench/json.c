@@ -157,6 +157,8 @@ static json_t *cell_json(const struct bench *b, const struct bench_cell *c)
 	set(j, "source", json_string(bench_source_names[c->source]));
 	set(j, "stream", count((uint64_t)(c->stream - b->streams)));
 	set(j, "workers", count(c->workers));
+	if (c->section == BENCH_WATCHED)
+		set(j, "watched", json_string(bench_watch_names[c->watch]));
 	if (c->done)
 		add_figures(j, c);
 	set(j, "runs", runs_json(c));

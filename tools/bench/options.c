@@ -73,6 +73,8 @@ static const struct xr_option options[] = {
 		  "of ours,stock,mapped,limit", .words = bench_who_names),
 	LIST("workers", AT(workers), NULL, "run ours also with so many copy workers, e.g. 1,2,4",
 	     .min = 1, .max = 64),
+	XR_OPTION(WORDS, "watched", 0, "LIST", AT(watched), NULL,
+		  "run ours also with each of receipt,report,trace", .words = bench_watch_names),
 	LIST("scale", AT(scale), NULL, "also guests of these sizes, e.g. 256M,1G,4G",
 	     .min = 1 << 20, .max = 1ull << 40),
 	LIST("scale-types", AT(scale_types), NULL, "also guests without contents, e.g. 64G,1T,12T",

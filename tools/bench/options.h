@@ -25,6 +25,7 @@ struct bench_options {
 	unsigned int sources;		/* bit per enum bench_source; all */
 	unsigned int contenders;	/* bit per enum bench_who; all */
 	struct bench_list workers;	/* ours again with so many */
+	unsigned int watched;		/* bit per enum bench_watch: ours again with that; none */
 	struct bench_list scale;	/* guests with contents, bytes */
 	struct bench_list scale_types;	/* guests without, bytes */
 	char *pass[BENCH_PASS_MAX + 1]; /* options handed to ours, "--policy=4k"; owned */

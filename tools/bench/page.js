@@ -215,7 +215,7 @@ function row(tag, values, lefts) {
 row("th", ["what", "source", "guest", "n", "seconds", "[q1", "q3]", "GiB/s", "CPU s/GiB", "ns/page", "hypercalls", "map", "unmap", "mapped pages", ...(remus ? ["ms to apply", "longest"] : [])], 2);
 for (const c of d.cells) {
 	const size = d.streams[c.stream].populated_pages * 4096, k = c.calls_per_gib, a = c.checkpoint_apply_seconds;
-	const head = [c.who, c.source, bytes(size), String(c.used || c.workers || "–")];
+	const head = [c.watched ? `${c.who} --${c.watched}` : c.who, c.source, bytes(size), String(c.used || c.workers || "–")];
 	if (!c.seconds) { row("td", [...head, c.error ? "failed" : "not run"], 2); continue; }
 	row("td", [...head, num(c.seconds.median), num(c.seconds.q1), num(c.seconds.q3),
 		num(c.gib_per_second && c.gib_per_second.median), num(c.cpu_seconds_per_gib), big(c.ns_per_page),

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const bench_section_names[BENCH_SECTION_COUNT] = { "main", "workers", "scale" };
+const char *const bench_section_names[BENCH_SECTION_COUNT] = { "main", "workers", "watched",
+							       "scale" };
+const char *const bench_watch_names[BENCH_WATCH_COUNT + 1] = { "receipt", "report", "trace" };
 
 /* Above this the hole below 4 GiB is part of the guest's own memory map. */
 #define LOW_RAM 0xf0000000ull
@@ -92,6 +94,19 @@ static int add_contenders(struct bench *b, struct bench_cell cell)
 	return rc;
 }
 
+static int add_watched(struct bench *b, struct bench_cell cell)
+{
+	int rc = 0;
+
+	cell.section = BENCH_WATCHED;
+	for (unsigned int i = 0; !rc && i < BENCH_WATCH_COUNT; i++) {
+		cell.watch = i;
+		if (b->opt.watched & 1u << i && wanted(b, BENCH_OURS))
+			rc = add(b, cell);
+	}
+	return rc;
+}
+
 static int add_main(struct bench *b)
 {
 	int rc = 0;
@@ -102,6 +117,8 @@ static int add_main(struct bench *b)
 		if (!(b->opt.sources & 1u << s))
 			continue;
 		rc = add_contenders(b, cell);
+		if (!rc)
+			rc = add_watched(b, cell);
 		cell.section = BENCH_WORKERS;
 		for (unsigned int i = 0; !rc && i < b->opt.workers.n; i++) {
 			cell.workers = (unsigned int)b->opt.workers.v[i];

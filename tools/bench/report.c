@@ -238,6 +238,34 @@ static void print_workers(FILE *to, const struct bench *b)
 	}
 }
 
+/* What it costs to be told: the time of the same round's run that tells nothing is 1. */
+static void print_watched(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i], *plain;
+		struct bench_stats r;
+
+		if (c->section != BENCH_WATCHED)
+			continue;
+		plain = bench_find(b, BENCH_OURS, c->source);
+		if (!any)
+			fprintf(to, "\nours with     its time [quartiles]     CPU time"
+				    "     (of a restore that tells nothing: 1)\n");
+		any = true;
+		fprintf(to, "  %-6s --%-8s", bench_source_names[c->source],
+			bench_watch_names[c->watch]);
+		if (!c->done || !plain) {
+			fprintf(to, " failed: %.60s\n", c->error);
+			continue;
+		}
+		r = bench_ratio(plain, c);
+		fprintf(to, " %5.2f [%5.2f %5.2f] %10.2f\n", r.median, r.q1, r.q3,
+			bench_summarise(c).cpu_seconds / bench_summarise(plain).cpu_seconds);
+	}
+}
+
 static void print_size(FILE *to, const struct bench_stream *st, const struct bench_cell *c)
 {
 	const struct bench_summary s = bench_summarise(c);
@@ -286,6 +314,7 @@ void bench_report(FILE *to, const struct bench *b)
 	print_calls(to, b);
 	print_checkpoints(to, b);
 	print_workers(to, b);
+	print_watched(to, b);
 	print_scale(to, b);
 	for (unsigned int i = 0; i < b->nwarnings; i++)
 		fprintf(to, "%swarning: %s\n", i ? "" : "\n", b->warnings[i]);

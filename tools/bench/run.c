@@ -32,6 +32,8 @@ static void label(const struct bench_cell *c, char *text, size_t size)
 {
 	char workers[24] = "";
 
+	if (c->section == BENCH_WATCHED)
+		snprintf(workers, sizeof(workers), " --%s", bench_watch_names[c->watch]);
 	if (c->workers)
 		snprintf(workers, sizeof(workers), " %u %s", c->workers,
 			 c->who == BENCH_LIMIT ? "threads" : "workers");

@@ -3,7 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/engine_options.h"
-#include "stream/decode.h"
+#include "place.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -191,16 +191,10 @@ int xr_report_exit(const struct xr_error *e)
 void xr_report_error(FILE *to, const struct xr_error *e)
 {
 	const char *next = next_step(e);
+	char where[XR_PLACE_TEXT];
 
-	fprintf(to, "xenrestore: %s: %s", xr_stage_name(e->stage), e->text);
-	if (e->offset != XR_NO_OFFSET)
-		fprintf(to, ", at offset %" PRIu64, e->offset);
-	if (e->record != XR_NO_RECORD)
-		fprintf(to, ", record %" PRIu64, e->record);
-	if (e->record != XR_NO_RECORD && e->type != XR_NO_TYPE)
-		fprintf(to, " (%s)", xr_record_name(e->type));
-	if (e->pfn != XR_NO_PFN)
-		fprintf(to, ", pfn %#" PRIx64, e->pfn);
+	xr_error_place(e, where);
+	fprintf(to, "xenrestore: %s: %s%s", xr_stage_name(e->stage), e->text, where);
 	if (next)
 		fprintf(to, " (%s)", next);
 	fputc('\n', to);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `xenrestore restore`. */
 #include "command.h"
+#include "files.h"
 #include "guest_digest.h"
 #include "report.h"
 #include "restore_options.h"
@@ -13,11 +14,9 @@
 #include "report/report.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <xentoollog.h>
 
 #define TRACE_EVENTS ((size_t)4 << 20) /* some 200 MiB, of what is used */
@@ -32,25 +31,6 @@ static int take_checkpoint(void *opaque)
 {
 	(void)opaque;
 	return XR_ANSWER_GO_ON;
-}
-
-static int open_source(struct restore_options *o)
-{
-	if (!o->path)
-		return 0;
-	if (!strcmp(o->path, "-")) {
-		o->set.fd = STDIN_FILENO;
-		return 0;
-	}
-	o->set.fd = open(o->path, O_RDONLY | O_CLOEXEC);
-	if (o->set.fd >= 0)
-		return 0;
-	if (errno == EINTR && xr_signals_came()) { /* a FIFO without a writer waits for one */
-		fputs("xenrestore: setup: cancelled\n", stderr);
-		return XR_EXIT_CANCELLED;
-	}
-	fprintf(stderr, "xenrestore restore: cannot open %s: %s\n", o->path, strerror(errno));
-	return XR_EXIT_USAGE;
 }
 
 static int make_model(struct restore_options *o)
@@ -115,12 +95,7 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 		rc = puts(rep.digest);
 	else
 		xr_report_text(stdout, &rep), rc = 0;
-	if (fflush(stdout) || rc < 0) {
-		fprintf(stderr, "xenrestore restore: cannot write the summary: %s\n",
-			strerror(errno));
-		return XR_EXIT_HOST;
-	}
-	return XR_EXIT_OK;
+	return xr_printed(&xr_command_restore, "the summary", rc < 0);
 }
 
 /* What watches a restore. All files are opened before it begins. */
@@ -282,8 +257,8 @@ int xr_cmd_restore(int argc, char **argv)
 	o.set.logger = (struct xentoollog_logger *)log;
 	xr_signals_catch();
 	rc = open_watchers(&w, &o);
-	if (!rc)
-		rc = open_source(&o);
+	if (!rc && o.path)
+		rc = xr_source_open(&xr_command_restore, o.path, &o.set.fd);
 	if (!rc)
 		rc = make_model(&o);
 	if (!rc)
@@ -291,8 +266,8 @@ int xr_cmd_restore(int argc, char **argv)
 	close_watchers(&w);
 	if (o.set.model)
 		xr_model_destroy(&o.set.model);
-	if (o.path && o.set.fd > STDIN_FILENO)
-		close(o.set.fd);
+	if (o.path)
+		xr_source_close(o.set.fd);
 	if (log)
 		xtl_logger_destroy((struct xentoollog_logger *)log);
 	return rc;

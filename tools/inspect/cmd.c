@@ -2,14 +2,13 @@
 /* `xenrestore inspect`. */
 #include "cli/command.h"
 #include "cli/engine_options.h"
+#include "cli/files.h"
 #include "inspect/inspect.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct inspect_options {
 	const char *path, *map;
@@ -79,14 +78,6 @@ static int check(const struct inspect_options *o)
 	return 0;
 }
 
-static int open_source(struct inspect *in, const char *path)
-{
-	in->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (in->fd >= 0)
-		return 0;
-	return xr_usage(&xr_command_inspect, "cannot open %s: %s", path, strerror(errno));
-}
-
 static int tell_json(const struct inspect *in, const char *path, bool records)
 {
 	int rc;
@@ -125,11 +116,9 @@ static int tell(const struct inspect *in, const struct inspect_options *o)
 		rc = draw(in, o);
 	if (rc > 0)
 		return rc;
-	if (fflush(stdout) || rc) {
-		fprintf(stderr, "xenrestore inspect: cannot write the findings: %s\n",
-			strerror(errno));
-		return XR_EXIT_HOST;
-	}
+	rc = xr_printed(&xr_command_inspect, "the findings", rc);
+	if (rc)
+		return rc;
 	return in->worst > INSPECT_NOTE ? XR_EXIT_STREAM : XR_EXIT_OK;
 }
 
@@ -170,11 +159,10 @@ static int run(int argc, char **argv)
 	in = calloc(1, sizeof(*in));
 	if (!in)
 		return XR_EXIT_HOST;
-	rc = open_source(in, o.path);
+	rc = xr_source_open(&xr_command_inspect, o.path, &in->fd);
 	if (!rc) {
 		rc = inspect(in, &o);
-		if (in->fd != STDIN_FILENO)
-			close(in->fd);
+		xr_source_close(in->fd);
 	}
 	inspect_free(in);
 	free(in);

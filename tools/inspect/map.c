@@ -13,6 +13,7 @@
 #define ROWS_MAX 96u
 #define CELL 5u
 #define ROW_HEIGHT 7u
+#define SKIP_HEIGHT 14u /* where rows are left out */
 #define LABEL 96u
 #define GAP 40u
 #define TOP 86u
@@ -181,7 +182,7 @@ static void size_text(uint64_t pages, char text[32])
 
 static void draw_rows(struct picture *p)
 {
-	unsigned int labelled = 0;
+	unsigned int free_from = 0; /* y where a label meets none above */
 	uint64_t expected = 0;
 
 	for (uint64_t pfn = 0; next_row(p, &pfn); pfn += row_pfns(p)) {
@@ -190,12 +191,14 @@ static void draw_rows(struct picture *p)
 
 			size_text(pfn - expected, text);
 			fprintf(p->to, "<text class='gap' x='%u' y='%u'>%s without memory</text>\n",
-				LABEL, p->y + 8, text);
-			p->y += 12;
+				LABEL, p->y + 10, text);
+			p->y += SKIP_HEIGHT;
 		}
-		if (pfn != expected || labelled++ % 2 == 0)
+		if (p->y >= free_from) {
 			fprintf(p->to, "<text class='at' x='%u' y='%u'>%#" PRIx64 "</text>\n",
 				LABEL - 6, p->y + ROW_HEIGHT - 1, pfn);
+			free_from = p->y + 2 * ROW_HEIGHT;
+		}
 		draw_cells(p, false, pfn);
 		if (p->resent)
 			draw_cells(p, true, pfn);
@@ -216,11 +219,12 @@ static void legend(const struct picture *p, unsigned int x, unsigned int y, cons
 			texts[i]);
 }
 
-/* What each later pass sent, as bars. */
+/* What each pass sent, as bars; behind each there is room for its number. */
 static void draw_passes(struct picture *p)
 {
 	const struct inspect *in = p->in;
 	const unsigned int n = in->npasses < INSPECT_PASSES ? in->npasses : INSPECT_PASSES;
+	const double full = PANEL - 100;
 	uint64_t most = 1;
 
 	for (unsigned int i = 0; i < n; i++)
@@ -228,17 +232,18 @@ static void draw_passes(struct picture *p)
 	p->y += 24;
 	fprintf(p->to, "<text x='%u' y='%u'>contents sent in each pass</text>\n", LABEL, p->y);
 	p->y += 8;
-	for (unsigned int i = 0; i < n; i++, p->y += 14)
+	for (unsigned int i = 0; i < n; i++, p->y += 14) {
+		const double width = full * (double)in->passes[i].contents / (double)most;
+
 		fprintf(p->to,
 			"<text class='at' x='%u' y='%u'>%u%s</text><rect x='%u' y='%u' width='%.1f' "
 			"height='11' fill='%s'/><text class='key' x='%.1f' y='%u'>%" PRIu64
 			" pages</text>\n",
 			LABEL - 6, p->y + 10, i + 1,
-			i + 1 == INSPECT_PASSES && in->npasses > n ? "+" : "", LABEL, p->y,
-			(double)PANEL * (double)in->passes[i].contents / (double)most,
-			i ? heats[3] : colours[IN_2M],
-			LABEL + 6 + (double)PANEL * (double)in->passes[i].contents / (double)most,
-			p->y + 10, in->passes[i].contents);
+			i + 1 == INSPECT_PASSES && in->npasses > n ? "+" : "", LABEL, p->y, width,
+			i ? heats[3] : colours[IN_2M], LABEL + 6 + width, p->y + 10,
+			in->passes[i].contents);
+	}
 }
 
 static void put_escaped(FILE *to, const char *s)
@@ -259,7 +264,7 @@ static void head(const struct picture *p, const char *source)
 	size_text(1ull << p->order, cell);
 	size_text(xr_pfnset_count(p->in->ram), ram);
 	fprintf(p->to, "<text class='title' x='%u' y='20'>", LABEL);
-	put_escaped(p->to, source);
+	put_escaped(p->to, strcmp(source, "-") ? source : "standard input");
 	fprintf(p->to,
 		"</text>\n<text x='%u' y='38'>%s of RAM; a cell is %s, a row %u cells from the pfn "
 		"at its left</text>\n",
@@ -294,7 +299,7 @@ int inspect_svg(FILE *to, const struct inspect *in, const char *source)
 	while (count_rows(&p) > ROWS_MAX)
 		p.order++;
 	width = LABEL + PANEL + 24 + (p.resent ? GAP + PANEL : 0);
-	height = TOP + count_rows(&p) * ROW_HEIGHT + count_gaps(&p) * 12 + 40 + bars * 14;
+	height = TOP + count_rows(&p) * ROW_HEIGHT + count_gaps(&p) * SKIP_HEIGHT + 40 + bars * 14;
 	fprintf(to,
 		"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %u %u' width='%u' "
 		"height='%u'>\n<style>text{font:12px sans-serif;fill:#263238}.title{font-weight:"

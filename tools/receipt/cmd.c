@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `xenrestore verify`. */
 #include "cli/command.h"
+#include "cli/files.h"
 #include "cli/report.h"
 #include "cli/signals.h"
 #include "receipt/tell.h"
 
 #include "host/model.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WORKERS_MAX 64u
 
@@ -53,15 +51,15 @@ const struct xr_command xr_command_verify = {
 
 static int tell(const struct verify_options *o, const struct receipt_verdict *v)
 {
+	int rc;
+
 	if (o->json)
 		receipt_tell_json(stdout, v);
 	else if (!o->quiet)
 		receipt_tell_text(stdout, v);
-	if (fflush(stdout)) {
-		fprintf(stderr, "xenrestore verify: cannot write the verdict: %s\n",
-			strerror(errno));
-		return XR_EXIT_HOST;
-	}
+	rc = xr_printed(&xr_command_verify, "the verdict", 0);
+	if (rc)
+		return rc;
 	return receipt_is_met(v->found) ? XR_EXIT_OK : XR_EXIT_STREAM;
 }
 
@@ -115,20 +113,14 @@ static int restore(const struct verify_options *o, const struct xr_settings *set
 
 static int verify_stream(const struct verify_options *o, const struct receipt *want)
 {
-	const bool is_stdin = !strcmp(o->stream, "-");
 	struct xr_settings set;
 	int rc;
 
 	xr_signals_catch();
 	xr_settings_default(&set);
-	set.fd = is_stdin ? STDIN_FILENO : open(o->stream, O_RDONLY | O_CLOEXEC);
-	if (set.fd < 0 && errno == EINTR && xr_signals_came()) {
-		fputs("xenrestore verify: cancelled\n", stderr);
-		return XR_EXIT_CANCELLED;
-	}
-	if (set.fd < 0)
-		return xr_usage(&xr_command_verify, "cannot open %s: %s", o->stream,
-				strerror(errno));
+	rc = xr_source_open(&xr_command_verify, o->stream, &set.fd);
+	if (rc)
+		return rc;
 	set.host = XR_HOST_MODEL;
 	set.workers = o->workers;
 	set.sandbox = true;
@@ -137,8 +129,7 @@ static int verify_stream(const struct verify_options *o, const struct receipt *w
 	if (!rc)
 		rc = restore(o, &set, want);
 	xr_model_destroy(&set.model);
-	if (!is_stdin)
-		close(set.fd);
+	xr_source_close(set.fd);
 	return rc;
 }
 

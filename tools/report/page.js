@@ -19,7 +19,7 @@ const tiles = html("div", "tiles");
 for (const [what, value, more] of [
 	["time", time(d.seconds), `${num(how.bytes / GIB / d.seconds)} GiB/s of stream`],
 	["memory", bytes(g.populated * 4096), `${big(g.written)} of ${big(g.received)} page contents written`],
-	["pages", `${big(g["2M"] + 512 * g["1G"])} × 2M`, `${big(g["1G"])} of 1G within, and ${big(g["4K"])} of 4K`],
+	["pages", `${big(g["2M"] + 512 * g["1G"])} × 2M`, (g["1G"] ? `in ${big(g["1G"])} pages of 1G, too; ` : "") + `${big(g["4K"])} × 4K besides`],
 	["limited by", d.limit, name(d.limit)]]) {
 	const t = html("div", "tile", undefined, tiles);
 	html("span", "", what, t);
@@ -57,7 +57,7 @@ figure(f => steps(f, ["records", "windows"], b => [b[2], b[3]], "queued"), two);
 figure(f => steps(f, ["loop", "workers"], b => [b[4], b[5]], "busy"), two);
 figure(f => {
 	key(f, ["busy", "blocked", "starved"]);
-	const left = 66, bar = 18, gap = 26, names = ["stream", "populate", "copy"];
+	const left = 76, bar = 18, gap = 26, names = ["stream", "populate", "copy"];
 	const [s, w] = canvas(f, names.length * (bar + gap) + 4);
 	const span = w - left - 46;
 	names.forEach((n, i) => {

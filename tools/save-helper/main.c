@@ -4,7 +4,7 @@
  * through libxenrestore; saves, and everything on a Xen that the engine was not built for, go to
  * the stock helper by exec, before a byte of the stream is read.
  */
-#include "base/error.h"
+#include "place.h"
 #include "progress/meter.h"
 #include "protocol.h"
 #include "stock.h"

@@ -3,7 +3,7 @@
  * xc_domain_restore() of libxenguest 4.17 upon this engine, to be preloaded into a toolstack that
  * calls it.
  */
-#include "base/error.h"
+#include "place.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -14,6 +14,9 @@ static int usage(void)
 {
 	fputs("xr-lab free                       pages that no domain has, scrubbed or not\n"
 	      "xr-lab dom DOMID                  what Xen knows of a domain\n"
+	      "xr-lab create MIB                 an empty PVH domain; prints its number\n"
+	      "xr-lab destroy DOMID\n"
+	      "xr-lab spoil DOMID PFN BYTE       one bit of that byte turns\n"
 	      "xr-lab stream FILE                what a stream says of memory\n"
 	      "xr-lab memory DOMID FILE          whether its memory is what the stream said last\n"
 	      "xr-lab p2m TRACE DOMID            how Xen mapped the domain's memory\n"
@@ -95,6 +98,13 @@ int main(int argc, char **argv)
 
 	if ((!strcmp(what, "free") && argc == 2) || (!strcmp(what, "dom") && argc == 3))
 		return ask_xen(argc, argv);
+	if (!strcmp(what, "create") && argc == 3)
+		return domain_create(strtoul(argv[2], NULL, 0));
+	if (!strcmp(what, "destroy") && argc == 3)
+		return domain_destroy((uint32_t)atoi(argv[2]));
+	if (!strcmp(what, "spoil") && argc == 5)
+		return domain_spoil((uint32_t)atoi(argv[2]), strtoul(argv[3], NULL, 0),
+				    strtoul(argv[4], NULL, 0));
 	if (!strcmp(what, "tee") && argc == 3)
 		return tee_file(argv[2]);
 	if (!strcmp(what, "stream") && argc == 3)

@@ -11,6 +11,14 @@ int stream_print(const char *path);
 /* Spoil one thing in a save file in place; see usage() for the kinds. */
 int stream_damage(const char *path, const char *kind, unsigned long pfn, unsigned long other);
 
+/*
+ * Make an empty, paused PVH domain that no toolstack knows, and print its number; end one; turn a
+ * bit of the byte at `at` of a page.
+ */
+int domain_create(unsigned long mib);
+int domain_destroy(uint32_t domid);
+int domain_spoil(uint32_t domid, unsigned long pfn, unsigned long at);
+
 /* Whether a paused HVM or PVH domain's memory is what its stream said last; names what isn't. */
 int memory_print(uint32_t domid, const char *path);
 
