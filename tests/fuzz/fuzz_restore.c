@@ -309,7 +309,8 @@ static bool check_cut(struct attempt *a)
 	return why_not(&a->why, "cut off, it gives %d: %s", a->rc, a->err.text);
 }
 
-/* A stream's end or fault is no failure where there is a checkpoint. */
+/* A stream's end or fault is no failure where there is a checkpoint. But contents in a file are
+ * read when the next one is applied, and then it is too late. */
 static bool check_failure(struct attempt *a)
 {
 	const struct recipe *r = &a->recipe;
@@ -319,6 +320,7 @@ static bool check_failure(struct attempt *a)
 	if (!r->checkpointed)
 		return !r->cut || a->sprung || r->room < 0 || check_cut(a);
 	return !a->res.checkpoints || a->err.host_failed || a->err.stage != XR_STAGE_STREAM ||
+	       (a->sprung && !r->pipe) ||
 	       why_not(&a->why, "no failover to checkpoint %lu: %s", a->res.checkpoints,
 		       a->err.text);
 }
