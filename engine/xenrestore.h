@@ -57,8 +57,9 @@ enum xr_stage {
  *   others     what the kernel or Xen said
  * `host_failed` tells a failing host (Xen, memory, a worker that died) from a bad stream.
  * offset is in bytes from the position the fd had at xr_open() (for a regular file: from its
- * start), at the header of the record at fault; record counts the libxc records from 0; type is
- * the record's type field. XR_NO_* where not known. text is one line, always NUL-terminated.
+ * start), at the header of the record at fault, not counting what the toolstack takes from a pipe
+ * at checkpoints; record counts the libxc records from 0; type is the record's type field. XR_NO_*
+ * where not known. text is one line, always NUL-terminated.
  */
 struct xr_error {
 	int code;
@@ -286,8 +287,9 @@ XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct 
  * A checkpointed stream ends by failover: its end, a failure to read it, a record that breaks the
  * format, END or the toolstack's word leave the guest of the last complete checkpoint, and xr_run()
  * returns 0. It fails where there is no complete checkpoint yet, and where something other than the
- * stream fails, a full disk say: the primary one is then still at work. With COLO the guest has run
- * in between, and is left as it is.
+ * stream fails, a full disk say: the primary one is then still at work. Contents in a regular file
+ * are read when their checkpoint is applied: if that fails, so does the restore. With COLO the
+ * guest has run in between, and is left as it is.
  */
 XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err);
 

@@ -224,37 +224,6 @@ void xr_physmap_foresee(struct xr_physmap *pm, const struct xr_pfnset *want)
 	pm->exact = pm->plan.populated;
 }
 
-/* Plan what a region lacks, unless it is planned already. */
-static void plan_once(struct xr_plan *p, uint64_t region)
-{
-	for (size_t i = 0; i < p->ngroups; i++)
-		if (p->group[i].region == region)
-			return;
-	if (xr_plan_region(p, region, &p->group[p->ngroups]))
-		p->ngroups++;
-}
-
-int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const uint64_t *pfns,
-		      size_t n, struct xr_error *err)
-{
-	uint64_t last = XR_NO_PFN;
-	int ret = 0;
-
-	begin_call(pm, where, err);
-	pm->plan.ngroups = 0;
-	for (size_t i = 0; i < n && !ret; i++) {
-		if (pfns[i] >> 9 == last || pfns[i] >= XR_PFN_LIMIT)
-			continue;
-		last = pfns[i] >> 9;
-		plan_once(&pm->plan, last);
-		if (pm->plan.ngroups == ENSURE_REGIONS)
-			ret = xr_pm_carry_out(pm);
-	}
-	if (!ret && pm->plan.ngroups)
-		ret = xr_pm_carry_out(pm);
-	return ret ? ret : check_books(pm);
-}
-
 static size_t lack_of(const struct xr_group *g)
 {
 	size_t n = 0;
@@ -284,6 +253,65 @@ static void plan_step(struct xr_plan *p)
 		else
 			small += lack_of(g);
 	}
+}
+
+/* The next step of the foreseen plan, from its cursor on. */
+static int step(struct xr_physmap *pm)
+{
+	int ret;
+
+	plan_step(&pm->plan);
+	ret = xr_pm_carry_out(pm);
+	end_slice(pm);
+	return ret;
+}
+
+/* Frames that a step or two reach are had by whole steps: its calls are full, and the same whether
+ * the plan is ahead of the data or not. */
+static int keep_ahead(struct xr_physmap *pm, const uint64_t *pfns, size_t n)
+{
+	struct xr_plan *p = &pm->plan;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && !ret; i++)
+		while (!ret && pfns[i] >= p->cursor &&
+		       pfns[i] < p->cursor + STEP_2M * XR_REGION_PFNS &&
+		       xr_pfnset_has(p->want, pfns[i]))
+			ret = step(pm);
+	return ret;
+}
+
+/* Plan what a region lacks, unless it is planned already. */
+static void plan_once(struct xr_plan *p, uint64_t region)
+{
+	for (size_t i = 0; i < p->ngroups; i++)
+		if (p->group[i].region == region)
+			return;
+	if (xr_plan_region(p, region, &p->group[p->ngroups]))
+		p->ngroups++;
+}
+
+int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const uint64_t *pfns,
+		      size_t n, struct xr_error *err)
+{
+	uint64_t last = XR_NO_PFN;
+	int ret = 0;
+
+	begin_call(pm, where, err);
+	if (pm->plan.want)
+		ret = keep_ahead(pm, pfns, n);
+	pm->plan.ngroups = 0;
+	for (size_t i = 0; i < n && !ret; i++) {
+		if (pfns[i] >> 9 == last || pfns[i] >= XR_PFN_LIMIT)
+			continue;
+		last = pfns[i] >> 9;
+		plan_once(&pm->plan, last);
+		if (pm->plan.ngroups == ENSURE_REGIONS)
+			ret = xr_pm_carry_out(pm);
+	}
+	if (!ret && pm->plan.ngroups)
+		ret = xr_pm_carry_out(pm);
+	return ret ? ret : check_books(pm);
 }
 
 int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err)

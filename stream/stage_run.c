@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ENDED 1 /* END was sent */
@@ -152,6 +153,14 @@ static int send_inferred_static_end(struct xr_stream *s)
 	return 0;
 }
 
+static int fail_offset(struct xr_stream *s)
+{
+	const int code = -errno;
+
+	return xr_fail_host(&s->error, code, XR_STAGE_STREAM, &s->frame.rec.where, XR_NO_PFN,
+			    "cannot move in the stream's file: %s", strerrordesc_np(-code));
+}
+
 /* Between CHECKPOINT and resume the fd, and so its offset, is the consumer's. */
 static int lend_fd(struct xr_stream *s)
 {
@@ -163,8 +172,8 @@ static int lend_fd(struct xr_stream *s)
 	if (!item)
 		return -ECANCELED;
 	xr_reader_settle(&s->frame.rd);
-	if (s->info.seekable)
-		lseek(s->cfg.fd, (off_t)s->frame.end, SEEK_SET);
+	if (s->info.seekable && lseek(s->cfg.fd, (off_t)s->frame.end, SEEK_SET) < 0)
+		return fail_offset(s);
 	s->consumed = XR_NO_OFFSET;
 	xr_stage_push(s, item);
 	for (;;) {
@@ -180,6 +189,8 @@ static int lend_fd(struct xr_stream *s)
 	if (!s->info.seekable)
 		return 0;
 	at = lseek(s->cfg.fd, 0, SEEK_CUR);
+	if (at < 0)
+		return fail_offset(s);
 	xr_stage_rewind(s, (uint64_t)at, s->frame.dec.records);
 	s->consumed = s->frame.end;
 	return 0;

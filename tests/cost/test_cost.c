@@ -141,6 +141,14 @@ static bool at_most(const char *what, uint64_t is, uint64_t most, char *why, siz
 	return is <= most;
 }
 
+static bool exactly(const char *what, uint64_t is, uint64_t due, char *why, size_t room)
+{
+	if (is != due)
+		snprintf(why, room, "%s: %llu, %llu are due", what, (unsigned long long)is,
+			 (unsigned long long)due);
+	return is == due;
+}
+
 /*
  * Calls that change the guest's memory: full batches of large and of small extents, and some that
  * are not full, at the end of a step ahead (16 regions) or, on a pipe, of a record (2 regions).
@@ -176,6 +184,8 @@ static bool fair(void *arg, char *why, size_t room)
 							       : p->res.map_calls,
 		       why, room) &&
 	       at_most("hypercalls for memory", calls, memory_calls(p), why, room) &&
+	       exactly("2M extents of a file", p->pipe ? p->sum.whole_2m : p->res.extents_2m,
+		       p->sum.whole_2m, why, room) &&
 	       at_most("pages released", p->res.pages_released, p->pipe ? holes + ahead : 0, why,
 		       room) &&
 	       at_most("pages ever owned", p->stats.peak_pages,
@@ -201,16 +211,48 @@ static struct price usual(void)
 	return p;
 }
 
-Test(cost, of_the_guest)
+static void check_all_kinds(struct price *p)
 {
-	struct price p = usual();
 	char why[ISOLATE_WHY];
 
 	for (unsigned int c = 0; c < 4; c++) {
-		p.pipe = c & 1;
-		p.set.worker_kind = c & 2 || NO_PROCESSES ? XR_WORKER_THREAD : XR_WORKER_PROCESS;
-		cr_assert(isolated(fair, &p, why), "%s, worker %s: %s", p.pipe ? "pipe" : "file",
+		p->pipe = c & 1;
+		p->set.worker_kind = c & 2 || NO_PROCESSES ? XR_WORKER_THREAD : XR_WORKER_PROCESS;
+		cr_assert(isolated(fair, p, why), "%s, worker %s: %s", p->pipe ? "pipe" : "file",
 			  c & 2 ? "threads" : "processes", why);
+	}
+}
+
+Test(cost, of_the_guest)
+{
+	struct price p = usual();
+
+	check_all_kinds(&p);
+	close(p.stream);
+}
+
+static bool tell_calls(void *arg, char *why, size_t room)
+{
+	struct price *p = arg;
+
+	if (!restore(p, why, room))
+		return false;
+	snprintf(why, room, "%llu", (unsigned long long)p->res.populate_calls);
+	return false;
+}
+
+/* Whatever is faster, the plan or the data. */
+Test(cost, calls_of_a_file_are_always_the_same)
+{
+	struct price p = usual();
+	char first[ISOLATE_WHY], why[ISOLATE_WHY];
+
+	isolated(tell_calls, &p, first);
+	for (unsigned int i = 0; i < 12; i++) {
+		p.set.workers = 1 + i % 4;
+		p.set.worker_kind = i & 1 || NO_PROCESSES ? XR_WORKER_THREAD : XR_WORKER_PROCESS;
+		isolated(tell_calls, &p, why);
+		cr_assert_str_eq(why, first);
 	}
 	close(p.stream);
 }
@@ -219,17 +261,11 @@ Test(cost, of_the_guest)
 Test(cost, of_scattered_holes)
 {
 	struct price p = usual();
-	char why[ISOLATE_WHY];
 
 	close(p.stream);
 	p.gen.hole_run = 1;
 	make_stream(&p);
-	for (unsigned int c = 0; c < 4; c++) {
-		p.pipe = c & 1;
-		p.set.worker_kind = c & 2 || NO_PROCESSES ? XR_WORKER_THREAD : XR_WORKER_PROCESS;
-		cr_assert(isolated(fair, &p, why), "%s, worker %s: %s", p.pipe ? "pipe" : "file",
-			  c & 2 ? "threads" : "processes", why);
-	}
+	check_all_kinds(&p);
 	close(p.stream);
 }
 

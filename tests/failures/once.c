@@ -57,9 +57,16 @@ static uint64_t calls_of(struct xr_model *m, unsigned int call)
 
 static int restore(struct once *o, struct xr_model *m, int fd, struct xr_error *err)
 {
+	struct toolstack tools = { .c = o->cp, .b = o->b, .fd = fd };
 	struct xr_settings set;
+	int rc;
 
 	xr_settings_default(&set);
+	if (o->cp) {
+		set.type = XR_STREAM_REMUS;
+		set.buffer_mib = o->buffer_mib;
+		toolstack_install(&tools, &set);
+	}
 	set.fd = fd;
 	set.host = XR_HOST_MODEL;
 	set.model = m;
@@ -67,7 +74,9 @@ static int restore(struct once *o, struct xr_model *m, int fd, struct xr_error *
 	set.workers = WORKERS;
 	set.worker_kind = o->kind;
 	set.io = o->io;
-	return restore_once(&set, &o->res, err);
+	rc = restore_once(&set, &o->res, err);
+	o->wrong = tools.wrong;
+	return rc;
 }
 
 /* What error offsets count from: a file's are its own. */
@@ -86,6 +95,25 @@ static void set_fault(const struct once *o, struct xr_model *m, const struct fee
 		trap_read_at(f->fd, o->nth + start_of(f), o->call);
 }
 
+/* The same where a checkpoint takes its place, or where it is the toolstack that misses bytes. */
+static bool checkpoint_read_fault_told(const struct once *o, const struct why *why, int rc,
+				       const struct xr_error *err)
+{
+	const unsigned int n = checkpoints_in(o->cp, o->nth);
+	const bool toolstack = n < o->cp->n && o->nth >= o->cp->end[n];
+	const bool lost =
+		o->call == TRAP_EOF || o->call == TRAP_EIO || (o->call == TRAP_EAGAIN && toolstack);
+	const uint64_t complete = lost ? n : o->cp->n;
+
+	if (complete)
+		return (!rc && o->res.checkpoints == complete) ||
+		       why_not(why, "%d, checkpoint %lu, not %lu: %s", rc, o->res.checkpoints,
+			       complete, err->text);
+	return (rc == (o->call == TRAP_EOF && !toolstack ? -ENODATA : -EIO) &&
+		err->host_failed == toolstack) ||
+	       why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed, err->text);
+}
+
 /* A read that ended too early, or for good, at this byte. */
 static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 			    const struct xr_error *err, uint64_t start)
@@ -94,6 +122,8 @@ static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 	/* An index reads headers before contents: every byte from there on fails. */
 	const uint64_t at = start + (o->source == FEED_FILE ? o->b->end_offset : o->nth);
 
+	if (o->cp)
+		return checkpoint_read_fault_told(o, why, rc, err);
 	if (o->call != TRAP_EOF && o->call != TRAP_EIO)
 		return !rc || why_not(why, "not gone on: %d, %s", rc, err->text);
 	if (o->nth >= o->b->end_offset)
@@ -112,10 +142,45 @@ static bool of_stream(const struct once *o)
 	       (o->call == TRAP_READV || o->call == TRAP_PREAD || o->call == TRAP_PREADV);
 }
 
+static bool check_failed_over(const struct once *o, const struct why *why, struct xr_model *m)
+{
+	const uint64_t n = o->res.checkpoints;
+	struct refmodel ref;
+	bool ok;
+
+	if (!n || n > o->cp->n || (!o->sprung && o->fault != FAULT_READ && n < o->cp->n))
+		return why_not(why, "%lu of %u checkpoints are complete", n, o->cp->n);
+	checkpoints_ref(o->cp, o->b, (unsigned int)n, &ref);
+	ok = check_guest(why, m, &ref) && check_domain(why, m, &ref, 0) &&
+	     (o->res.failed_over || why_not(why, "it is not told that this is a checkpoint's"));
+	refmodel_free(&ref);
+	return ok;
+}
+
+/* Contents in a file are read when their checkpoint is applied: a failure then is one. */
+static bool too_late(const struct once *o)
+{
+	return o->source == FEED_FILE && of_stream(o);
+}
+
+/* Offsets of a pipe do not count what the toolstack took from it. */
+static struct xr_error count_all(const struct once *o, const struct xr_error *err)
+{
+	struct xr_error e = *err;
+
+	if (o->source == FEED_FILE || e.offset == XR_NO_OFFSET)
+		return e;
+	for (unsigned int i = 0; o->cp && i < o->cp->n && e.offset >= o->cp->end[i]; i++)
+		e.offset += o->cp->resume[i] - o->cp->end[i];
+	return e;
+}
+
 static bool check_restored(const struct once *o, const struct why *why, struct xr_model *m)
 {
 	static const struct pvref_ports none;
 
+	if (o->cp)
+		return check_failed_over(o, why, m);
 	if (!o->pv)
 		return check_guest(why, m, o->ref);
 	/* The check asks the host, too, and would be who meets the fault. */
@@ -128,8 +193,16 @@ static bool check_restored(const struct once *o, const struct why *why, struct x
 static bool fair(struct once *o, const struct why *why, struct xr_model *m, int rc,
 		 const struct xr_error *err, uint64_t start)
 {
+	const struct xr_error counted = count_all(o, err);
+
+	if (o->wrong)
+		return why_not(why, "%s", o->wrong);
 	if (rc && !check_error(why, rc, err))
 		return false;
+	if (rc && o->res.checkpoints && err->stage == XR_STAGE_STREAM && !err->host_failed &&
+	    !too_late(o))
+		return why_not(why, "no failover to checkpoint %lu: %s", o->res.checkpoints,
+			       err->text);
 	if (!rc && !check_restored(o, why, m))
 		return false;
 	if (o->fault == FAULT_READ && !read_fault_told(o, why, rc, err, start))
@@ -139,7 +212,7 @@ static bool fair(struct once *o, const struct why *why, struct xr_model *m, int 
 	if (o->fault != FAULT_READ && rc && (!o->sprung || err->host_failed == of_stream(o)))
 		return why_not(why, "%s: %d, %s",
 			       o->sprung ? "the wrong one is blamed" : "no fault", rc, err->text);
-	if (!check_place(why, err, o->b, start, err->stage == XR_STAGE_COPY && !o->pv))
+	if (!check_place(why, &counted, o->b, o->cp, start, err->stage == XR_STAGE_COPY && !o->pv))
 		return false;
 	return check_habits(why, m);
 }

@@ -20,6 +20,8 @@ struct once {
 	const struct builder *b;    /* the stream */
 	const struct refmodel *ref; /* of an HVM guest; else */
 	const struct pvref *pv;
+	const struct checkpoints *cp; /* of an HVM guest's stream that has some; NULL */
+	unsigned int buffer_mib;      /* with cp */
 	enum feed_kind source;
 	enum xr_worker_kind kind;
 	enum xr_io io;
@@ -29,7 +31,8 @@ struct once {
 	uint64_t nth;
 	int arg; /* errno of the failure; FAULT_HOST: xr_model_fail()'s */
 
-	bool sprung; /* set: the fault was met */
+	bool sprung;	   /* set: the fault was met */
+	const char *wrong; /* set: what the toolstack found that must not be; NULL */
 	struct xr_result res;
 };
 

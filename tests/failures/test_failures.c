@@ -2,6 +2,8 @@
 /*
  * Every single failure, one after the other: the nth call of each kind to the host, the nth call of
  * each kind to the C library, and a read that ends at every byte of a small stream.
+ *
+ * Environment: XR_EVERY_BYTE, XR_EVERY_CALL leave none out where there are many.
  */
 #include "failures/once.h"
 #include "lib/isolate.h"
@@ -21,6 +23,8 @@
 #define STRIDE 197u   /* between the bytes of the longer stream that are tried; prime */
 #define SMALL 6000u   /* bytes of the one that is tried all over */
 #define EVERY (getenv("XR_EVERY_BYTE") ? 1u : 13u)
+#define DENSE 16u /* calls from the first one on of which none is left out */
+#define SPARSE (getenv("XR_EVERY_CALL") ? 1u : 11u)
 #define PV_HEAD 400u   /* bytes of a PV guest's stream before its first page */
 #define PV_TAIL 13000u /* and behind its last one */
 #define ALL_HOWS ((1u << TRAP_READS) - 1)
@@ -59,13 +63,19 @@ static void choose_form(struct once *o, unsigned int form)
 	o->policy = form & FORM_PIPE ? XR_POLICY_SPECULATIVE : XR_POLICY_EXACT;
 }
 
+/* A stream with checkpoints takes many calls, most of them like others. */
+static uint64_t step(const struct once *o)
+{
+	return o->cp && o->nth >= DENSE ? SPARSE : 1;
+}
+
 /* Let the nth one fail, for n from 1 on until there is no nth. */
 static bool each_nth(struct once *o, const char *what, char *text, size_t room)
 {
 	const bool maps = o->fault == FAULT_CALL && o->call == TRAP_MMAP;
 	char note[160];
 
-	for (o->nth = 1; o->nth <= CALLS_MAX; o->nth++) {
+	for (o->nth = 1; o->nth <= CALLS_MAX; o->nth += step(o)) {
 		const size_t n = (size_t)snprintf(
 			note, sizeof(note),
 			"%s %llu fails (arg %d, source %s, kind %u, policy %u): ", what,
@@ -206,6 +216,52 @@ static bool library_fails_pv(void *arg, char *text, size_t room)
 	return ok;
 }
 
+/* Three checkpoints and records of one that is not complete; from a pipe they pass through a file.
+ */
+static void make_checkpoints(struct random_stream *s, struct once *o, uint64_t seed,
+			     unsigned int data, unsigned int form)
+{
+	struct random_options ro;
+
+	random_options_default(&ro, seed);
+	ro.features = RANDOM_PASSES | RANDOM_BALLOON | RANDOM_DUPLICATES | RANDOM_OPTIONAL |
+		      RANDOM_XALLOC;
+	ro.max_data = data;
+	ro.max_pfns = 1000;
+	ro.max_passes = 1;
+	ro.checkpoints = 3;
+	random_stream_make(s, &ro);
+	*o = (struct once){
+		.b = &s->b, .ref = &s->ref, .cp = &s->cp, .buffer_mib = form & FORM_PIPE ? 0 : 1
+	};
+}
+
+static bool host_fails_remus(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	struct once with;
+	bool ok;
+
+	make_checkpoints(&s, &with, 31 + form, 60, form);
+	ok = host_fails_with(with, form, text, room);
+	random_stream_free(&s);
+	return ok;
+}
+
+static bool library_fails_remus(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	struct once with;
+	bool ok;
+
+	make_checkpoints(&s, &with, 41 + form, 20, form);
+	ok = library_fails_with(with, form, text, room);
+	random_stream_free(&s);
+	return ok;
+}
+
 /* hows: a bit for each enum trap_read. */
 static bool reads_end_at(struct once o, unsigned int form, size_t at, unsigned int hows, char *text,
 			 size_t room)
@@ -304,6 +360,37 @@ static bool reads_end_pv(void *arg, char *text, size_t room)
 	return ok;
 }
 
+/* Around each checkpoint more closely, where the fd changes hands. */
+static bool is_near(const struct checkpoints *cp, size_t at)
+{
+	for (unsigned int i = 0; i < cp->n; i++)
+		if (at + 24 >= cp->end[i] && at <= cp->resume[i] + 16)
+			return true;
+	return false;
+}
+
+static bool reads_end_remus(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	const bool all = getenv("XR_EVERY_BYTE");
+	struct random_stream s;
+	struct once with;
+	bool ok = true;
+
+	make_checkpoints(&s, &with, 51 + form, 8, form);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at++) {
+		const bool near = is_near(&s.cp, at);
+
+		if (at % (near ? (all ? 1 : 7) : (all ? 1 : 5) * STRIDE))
+			continue;
+		ok = reads_end_at(with, form, at,
+				  all ? ALL_HOWS : 1u << TRAP_EOF | 1u << at % TRAP_EOF, text,
+				  room);
+	}
+	random_stream_free(&s);
+	return ok;
+}
+
 static void in_forms(isolate_check check, unsigned int first, unsigned int end)
 {
 	char why[ISOLATE_WHY];
@@ -364,4 +451,19 @@ Test(failures, of_the_library_with_a_pv_guest)
 Test(failures, of_reads_of_a_pv_guest)
 {
 	in_forms(reads_end_pv, 0, THREAD_FORMS);
+}
+
+Test(failures, of_the_host_with_checkpoints)
+{
+	in_forms(host_fails_remus, 0, THREAD_FORMS);
+}
+
+Test(failures, of_the_library_with_checkpoints)
+{
+	in_forms(library_fails_remus, 0, THREAD_FORMS);
+}
+
+Test(failures, of_reads_with_checkpoints)
+{
+	in_forms(reads_end_remus, 0, THREAD_FORMS);
 }

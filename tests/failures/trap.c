@@ -22,7 +22,7 @@ struct trap {
 
 	bool reads, stopped;
 	int fd;
-	uint64_t at, pos; /* pos: of a pipe */
+	uint64_t at, pos; /* pos: of a pipe, what was read from it */
 	enum trap_read how;
 };
 
@@ -31,9 +31,9 @@ static struct trap *trap; /* shared with children; made when first set */
 const char *trap_name(enum trap_call call)
 {
 	static const char *const names[TRAP_CALLS] = {
-		"malloc",	  "calloc", "realloc", "mmap",	  "eventfd", "socketpair",
-		"pthread_create", "fork",   "clone",   "read",	  "readv",   "pread",
-		"preadv",	  "lseek",  "fcntl",   "io_uring"
+		"malloc",	  "calloc", "realloc", "mmap",	   "eventfd", "socketpair",
+		"pthread_create", "fork",   "clone",   "read",	   "readv",   "pread",
+		"preadv",	  "lseek",  "fcntl",   "io_uring", "pwrite"
 	};
 
 	return names[call];
@@ -55,6 +55,7 @@ ssize_t __real_pread64(int fd, void *to, size_t n, off_t at);
 ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 off_t __real_lseek64(int fd, off_t at, int from);
 int __real_fcntl64(int fd, int cmd, ...);
+ssize_t __real_pwrite64(int fd, const void *from, size_t n, off_t at);
 int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
 
 void *__wrap_malloc(size_t n);
@@ -73,6 +74,7 @@ ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at);
 ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 off_t __wrap_lseek64(int fd, off_t at, int from);
 int __wrap_fcntl64(int fd, int cmd, ...);
+ssize_t __wrap_pwrite64(int fd, const void *from, size_t n, off_t at);
 int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
 
 static struct trap *get(void)
@@ -123,6 +125,20 @@ static bool springs(enum trap_call call)
 static int stream_fd(void)
 {
 	return trap ? trap->fd : -1;
+}
+
+/* Where a read without an offset begins. */
+static uint64_t position(int fd)
+{
+	const off_t at = trap && fd == trap->fd ? __real_lseek64(fd, 0, SEEK_CUR) : 0;
+
+	return at < 0 ? trap->pos : (uint64_t)at;
+}
+
+static void move_on(int fd, ssize_t got)
+{
+	if (trap && fd == trap->fd && got > 0)
+		trap->pos += (uint64_t)got;
 }
 
 /*
@@ -225,7 +241,16 @@ long __wrap_syscall(long nr, ...)
 
 ssize_t __wrap_read(int fd, void *to, size_t n)
 {
-	return springs(TRAP_READ) ? -1 : __real_read(fd, to, n);
+	ssize_t got = -1;
+	size_t most;
+
+	if (springs(TRAP_READ))
+		return -1;
+	most = allowed(fd, position(fd), n, &got);
+	if (most)
+		got = __real_read(fd, to, most);
+	move_on(fd, got);
+	return got;
 }
 
 ssize_t __wrap_readv(int fd, const struct iovec *iov, int n)
@@ -238,11 +263,10 @@ ssize_t __wrap_readv(int fd, const struct iovec *iov, int n)
 		return __real_readv(fd, iov, n);
 	if (fd == stream_fd() && springs(TRAP_READV))
 		return -1;
-	most = allowed(fd, trap ? trap->pos : 0, length(iov, n), &got);
+	most = allowed(fd, position(fd), length(iov, n), &got);
 	if (most)
 		got = __real_readv(fd, part, shorten(iov, n, most, part));
-	if (trap && fd == trap->fd && got > 0)
-		trap->pos += (uint64_t)got;
+	move_on(fd, got);
 	return got;
 }
 
@@ -285,6 +309,11 @@ int __wrap_fcntl64(int fd, int cmd, ...)
 	arg = va_arg(ap, long);
 	va_end(ap);
 	return springs(TRAP_FCNTL) ? -1 : __real_fcntl64(fd, cmd, arg);
+}
+
+ssize_t __wrap_pwrite64(int fd, const void *from, size_t n, off_t at)
+{
+	return springs(TRAP_PWRITE) ? -1 : __real_pwrite64(fd, from, n, at);
 }
 
 int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)

@@ -27,6 +27,7 @@ enum trap_call {
 	TRAP_LSEEK,
 	TRAP_FCNTL,
 	TRAP_RING,
+	TRAP_PWRITE,
 	TRAP_CALLS,
 };
 const char *trap_name(enum trap_call call);

@@ -38,4 +38,12 @@ static inline uint64_t fuzz_take(struct fuzz_input *in, unsigned int bytes)
 	return value;
 }
 
+static inline void fuzz_skip(struct fuzz_input *in, size_t bytes)
+{
+	if (bytes > in->left)
+		bytes = in->left;
+	in->at += bytes;
+	in->left -= bytes;
+}
+
 #endif

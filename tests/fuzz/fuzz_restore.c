@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A whole restore into the model host, of a stream that the input is a recipe for: whatever the
- * stream, the domain and the settings, it ends with the guest that the stream tells or with one
- * error that says why, and nothing is left behind. Built with FUZZ_WORKERS worker threads and, if
+ * stream, the domain and the settings, it ends with the guest that the stream tells (up to its last
+ * complete checkpoint, where it has some) or with one error that says why, and nothing is left
+ * behind. Built with FUZZ_WORKERS worker threads and, if
  * FUZZ_FAULTS, with host calls, calls to the C library and reads that fail as the input says.
  */
-#include "fuzz/recipe.h"
-#include "lib/refmodel.h"
+#include "fuzz/expect.h"
 #include "lib/sanitizer.h"
 #include "props/check.h"
 
@@ -26,12 +26,12 @@
 
 struct attempt {
 	struct recipe recipe;
-	struct refmodel ref;
-	size_t ref_end; /* 0: the reference model cannot read it */
+	struct expect x;
 	struct xr_model *model;
 	uint64_t most; /* pages of the domain */
 	int fd;
-	bool sprung; /* something failed */
+	bool sprung;  /* something failed */
+	bool waiting; /* something might have */
 	int rc;
 	struct xr_error err;
 	struct xr_result res;
@@ -54,10 +54,16 @@ static struct xr_model *model(bool memory)
 	return models[memory];
 }
 
+/* Pages of the domain, so that nothing is lacking. */
+static uint64_t needs(const struct attempt *a)
+{
+	return a->recipe.start_pages + (a->recipe.pv ? a->recipe.pfns : a->x.ref.peak);
+}
+
 static void set_up_domain(struct attempt *a)
 {
 	const struct recipe *r = &a->recipe;
-	const uint64_t least = r->start_pages + a->ref.peak;
+	const uint64_t least = needs(a);
 	struct xr_model_settings set;
 
 	xr_model_settings_default(&set);
@@ -69,6 +75,8 @@ static void set_up_domain(struct attempt *a)
 	set.start_pages = r->start_pages;
 	set.max_pages = a->most;
 	set.fill = REF_FILL;
+	set.pv = r->pv;
+	set.max_vcpu_id = r->pv;
 	a->model = model(r->memory);
 	fuzz_claim(!xr_model_reset(a->model, &set), "the model is not reset");
 	if (r->fail_from < 255)
@@ -146,6 +154,8 @@ static void end_faults(struct attempt *a)
 	for (unsigned int i = 0; i < RECIPE_FAULTS; i++)
 		a->sprung |=
 			r->fault[i].nth && calls(a->model, r->fault[i].call) >= r->fault[i].nth;
+	for (unsigned int i = 0; i < RECIPE_FAULTS; i++)
+		a->waiting |= r->fault[i].nth && r->fault[i].call == XR_CALL_INFO;
 }
 #else
 static void set_faults(struct attempt *a)
@@ -162,6 +172,7 @@ static void end_faults(struct attempt *a)
 static void restore(struct attempt *a)
 {
 	const struct recipe *r = &a->recipe;
+	struct counterpart toolstack = { &a->x, a->fd, 0 };
 	struct xr_restore *handle = NULL;
 	struct xr_settings set;
 
@@ -178,6 +189,10 @@ static void restore(struct attempt *a)
 	set.workers = FUZZ_WORKERS;
 	set.worker_kind = XR_WORKER_THREAD;
 	set.io = r->uring ? XR_IO_URING : XR_IO_PLAIN;
+	set.type = r->checkpointed ? XR_STREAM_REMUS : XR_STREAM_PLAIN;
+	set.buffer_mib = r->buffer_mib;
+	set.callbacks.checkpoint = counterpart_checkpoint;
+	set.opaque = &toolstack;
 	a->rc = xr_open(&handle, &set, &a->err);
 	if (!a->rc)
 		a->rc = xr_run(handle, &a->res, &a->err);
@@ -191,13 +206,13 @@ static bool check_rest(struct attempt *a)
 	ssize_t n, left = 0;
 
 	if (!r->pipe)
-		return lseek(a->fd, 0, SEEK_CUR) == (off_t)(r->start + a->ref_end) ||
+		return lseek(a->fd, 0, SEEK_CUR) == (off_t)(r->start + a->x.ref_end) ||
 		       why_not(&a->why, "the file's offset is not behind END");
 	while ((n = read(a->fd, buf, sizeof(buf))) > 0)
 		left += n;
-	return (size_t)left == r->size - a->ref_end ||
+	return (size_t)left == r->size - a->x.ref_end ||
 	       why_not(&a->why, "%zd bytes are left behind END, not %zu", left,
-		       r->size - a->ref_end);
+		       r->size - a->x.ref_end);
 }
 
 /* Without memory there are frames, but no contents to look at. */
@@ -206,58 +221,125 @@ static bool check_frames(struct attempt *a)
 	struct xr_model_stats st;
 	uint64_t at = 0;
 
-	for (uint64_t i = 0; i < a->ref.backed; i++) {
-		if (xr_model_next(a->model, at) != a->ref.pfns[i])
+	for (uint64_t i = 0; i < a->x.ref.backed; i++) {
+		if (xr_model_next(a->model, at) != a->x.ref.pfns[i])
 			return why_not(&a->why, "pfn %#lx: not backed, or others are",
-				       a->ref.pfns[i]);
-		at = a->ref.pfns[i] + 1;
+				       a->x.ref.pfns[i]);
+		at = a->x.ref.pfns[i] + 1;
 	}
 	xr_model_stats(a->model, &st);
-	return st.tot_pages == a->recipe.start_pages + a->ref.backed ||
+	return st.tot_pages == a->recipe.start_pages + a->x.ref.backed ||
 	       why_not(&a->why, "the domain owns %lu pages", st.tot_pages);
+}
+
+static bool check_hvm(struct attempt *a)
+{
+	const struct recipe *r = &a->recipe;
+
+	a->x.ref.params[2] = STORE_PORT;
+	a->x.ref.params[18] = CONSOLE_PORT;
+	if (r->memory && !check_guest(&a->why, a->model, &a->x.ref))
+		return false;
+	if (!check_frames(a) || !check_domain(&a->why, a->model, &a->x.ref, r->start_pages))
+		return false;
+	return a->res.pages_populated == a->x.ref.backed ||
+	       why_not(&a->why, "the result does not say what was done");
+}
+
+static bool check_pv(struct attempt *a)
+{
+	const struct pvref_ports ports = { STORE_PORT, CONSOLE_PORT };
+
+	/* The check asks the host, too, and would be who meets the fault. */
+	if (a->waiting)
+		return true;
+	return pvref_check(&a->x.pv, a->model, &ports, a->res.store_gfn, a->res.console_gfn,
+			   a->text, sizeof(a->text));
+}
+
+/* Damage behind a checkpoint leaves it as it is. */
+static bool check_checkpoints(struct attempt *a)
+{
+	const struct expect *x = &a->x;
+	const unsigned int good = a->recipe.good < x->complete ? a->recipe.good : x->complete;
+
+	if (a->res.checkpoints > x->complete || (!a->sprung && a->res.checkpoints < good))
+		return why_not(&a->why, "%lu checkpoints are said to be complete, %u are, %u good",
+			       a->res.checkpoints, x->complete, good);
+	if (!a->res.checkpoints || !a->res.failed_over)
+		return why_not(&a->why, "succeeded without a failover to a checkpoint");
+	if (a->res.checkpoints != x->upto)
+		expect_upto(&a->x, (unsigned int)a->res.checkpoints);
+	return true;
 }
 
 static bool check_success(struct attempt *a)
 {
 	const struct recipe *r = &a->recipe;
 
-	if (!a->ref_end)
-		return why_not(&a->why, "succeeded, but the stream is broken: %s", a->ref.broken);
-	a->ref.params[2] = STORE_PORT;
-	a->ref.params[18] = CONSOLE_PORT;
-	if (r->memory && !check_guest(&a->why, a->model, &a->ref))
+	if (r->checkpointed && !check_checkpoints(a))
 		return false;
-	if (!check_frames(a) || !check_domain(&a->why, a->model, &a->ref, r->start_pages) ||
-	    !check_rest(a))
+	if (!a->x.ref_end)
+		return why_not(&a->why, "succeeded, but the stream is broken: %s",
+			       a->x.ref.broken ? a->x.ref.broken : "not a PV guest's");
+	if (!(r->pv ? check_pv(a) : check_hvm(a)))
 		return false;
-	return a->res.pages_populated == a->ref.backed && a->res.records == a->ref.records &&
-			       a->res.pages_written <= a->res.pages_received
-		       ? true
-		       : why_not(&a->why, "the result does not say what was done");
+	if (a->res.pages_written > a->res.pages_received)
+		return why_not(&a->why, "more was written than received");
+	if (r->checkpointed)
+		return true;
+	if (!r->pv && a->res.records != a->x.ref.records)
+		return why_not(&a->why, "the result has another number of records");
+	return check_rest(a);
 }
 
 /* On a pipe the frames of a record are asked for before it is whole. The domain's limit is that of
  * the records which are. */
 static bool cut_in_a_record(const struct attempt *a)
 {
-	return a->rc == -E2BIG && a->err.pfn != XR_NO_PFN && !refmodel_backed(&a->ref, a->err.pfn);
+	return a->rc == -E2BIG && a->err.pfn != XR_NO_PFN &&
+	       !refmodel_backed(&a->x.ref, a->err.pfn);
+}
+
+/* Cut off, it must say so. */
+static bool check_cut(struct attempt *a)
+{
+	if (a->rc == -ENODATA || a->rc == -EBADMSG || cut_in_a_record(a))
+		return true;
+	return why_not(&a->why, "cut off, it gives %d: %s", a->rc, a->err.text);
+}
+
+/* A stream's end or fault is no failure where there is a checkpoint. But contents in a file are
+ * read when the next one is applied, and then it is too late. */
+static bool check_failure(struct attempt *a)
+{
+	const struct recipe *r = &a->recipe;
+
+	if (!check_error(&a->why, a->rc, &a->err))
+		return false;
+	if (!r->checkpointed)
+		return !r->cut || a->sprung || r->room < 0 || check_cut(a);
+	return !a->res.checkpoints || a->err.host_failed || a->err.stage != XR_STAGE_STREAM ||
+	       (a->sprung && !r->pipe) ||
+	       why_not(&a->why, "no failover to checkpoint %lu: %s", a->res.checkpoints,
+		       a->err.text);
 }
 
 static bool check(struct attempt *a)
 {
 	const struct recipe *r = &a->recipe;
-	const bool must = r->sound && !a->sprung && a->most >= r->start_pages + a->ref.peak;
+	const bool whole = !a->sprung && (r->sound || (r->cut && r->checkpointed));
+	const bool fails = r->checkpointed ? whole && a->x.fails : r->cut;
 
 	if (!check_habits(&a->why, a->model))
 		return false;
-	if (!a->rc)
-		return (!r->cut || why_not(&a->why, "the stream was cut off")) && check_success(a);
-	if (must)
+	if (a->rc && whole && !fails && a->most >= needs(a))
 		return why_not(&a->why, "failed with %d: %s", a->rc, a->err.text);
-	if (r->cut && !a->sprung && r->room >= 0 && a->rc != -ENODATA && a->rc != -EBADMSG &&
-	    !cut_in_a_record(a))
-		return why_not(&a->why, "cut off, it gives %d: %s", a->rc, a->err.text);
-	return check_error(&a->why, a->rc, &a->err);
+	if (a->rc)
+		return check_failure(a);
+	if (fails)
+		return why_not(&a->why, "succeeded, which it could not");
+	return check_success(a);
 }
 
 static unsigned int open_fds(void)
@@ -315,10 +397,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	a.why = (struct why){ a.text, sizeof(a.text) };
 	recipe_read(&a.recipe, data, size);
-	refmodel_init(&a.ref);
-	a.ref_end = refmodel_stream(&a.ref, a.recipe.bytes, a.recipe.size, a.recipe.b.libxc_offset);
+	expect_read(&a.x, &a.recipe);
 	attempt(&a);
-	refmodel_free(&a.ref);
+	expect_free(&a.x);
 	recipe_free(&a.recipe);
 	return 0;
 }

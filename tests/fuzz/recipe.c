@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define HURTS 3u
+#define PLAIN_TRAPS 16u /* those that have been there since the first inputs were kept */
+#define RECIPE_KIND 33u /* behind all else in the head */
 
 enum hurt { HURT_NONE, HURT_XOR, HURT_CUT, HURT_REMOVE, HURT_REPEAT, HURT_KINDS };
 
@@ -16,11 +18,33 @@ struct damage {
 	uint8_t value;
 };
 
-static void read_fault(struct recipe_fault *f, struct fuzz_input *in)
+/* Letters, few and far: what an input had here before there were kinds stays a plain HVM guest. */
+static void read_kind(struct recipe *r, struct fuzz_input *in)
+{
+	static const unsigned int buffers[] = { 1, 0, 128, 0 };
+	const uint64_t kind = fuzz_take(in, 1), how = fuzz_take(in, 1);
+
+	r->checkpointed = kind == 'I' || kind == 'L' || kind == 'M';
+	r->pv = kind >= 'J' && kind <= 'M';
+	r->width = kind == 'J' || kind == 'L' ? 8 : 4;
+	r->buffer_mib = buffers[how & 3];
+	r->answer = how & 0x80 ? XR_ANSWER_ERROR : XR_ANSWER_FAIL_OVER;
+	r->answer_at = how >> 2 & 0x1f;
+}
+
+/* Calls that fail; what an unmapping leaves behind if it fails is nobody's fault. */
+static enum xr_model_call fault_of(const struct recipe *r, uint64_t call)
+{
+	if (!r->pv || call % XR_CALL_DIRTY == XR_CALL_UNMAP)
+		return (enum xr_model_call)(call % XR_CALL_UNMAP);
+	return (enum xr_model_call)(call % XR_CALL_DIRTY);
+}
+
+static void read_fault(struct recipe *r, struct recipe_fault *f, struct fuzz_input *in)
 {
 	const uint64_t call = fuzz_take(in, 1), nth = fuzz_take(in, 1), arg = fuzz_take(in, 1);
 
-	f->call = (enum xr_model_call)(call % XR_CALL_UNMAP);
+	f->call = fault_of(r, call);
 	f->nth = call & 0x80 ? nth : 0;
 	f->order = -1;
 	f->arg = arg < 128 ? -ENOMEM : (int)(arg - 128);
@@ -34,7 +58,7 @@ static void read_trap(struct recipe *r, struct fuzz_input *in)
 
 	r->traps = (kind & 0xc0) == 0x40;
 	r->reads = (kind & 0xc0) == 0x80;
-	r->trap = (enum trap_call)(kind % 64 % TRAP_CALLS);
+	r->trap = (enum trap_call)(kind % 64 % (r->checkpointed ? TRAP_CALLS : PLAIN_TRAPS));
 	r->read = (enum trap_read)(kind % 64 % TRAP_READS);
 	r->trap_at = fuzz_take(in, 3);
 	if (r->traps)
@@ -59,6 +83,10 @@ static void read_restore(struct recipe *r, struct fuzz_input *in)
 	r->fail_from = sizes & 0x80 ? (sizes & 0x40 ? 9 : 18) : 255;
 	r->start = (unsigned int)fuzz_take(in, 1) * 37;
 	r->start_pages = (unsigned int)fuzz_take(in, 1) % 20;
+	if (!r->pv)
+		return;
+	r->start_pages = 0; /* the width of a domain with memory can't be changed */
+	r->memory = true;
 }
 
 static void read_damage(struct damage *d, struct fuzz_input *in)
@@ -86,6 +114,9 @@ static void hurt(struct recipe *r, const struct damage *d)
 	if (d->from_end)
 		at = r->size - 1 - at;
 	n = least(d->value + 1ul, r->size - at);
+	for (unsigned int i = 0; i < r->good; i++)
+		if (r->cp.resume[i] > at)
+			r->good = i;
 	r->cut = r->sound && d->hurt == HURT_CUT && at < r->end;
 	r->sound = r->sound && at >= r->end;
 	switch (d->hurt) {
@@ -110,14 +141,17 @@ void recipe_read(struct recipe *r, const uint8_t *data, size_t size)
 {
 	struct fuzz_input head = { data, size < RECIPE_HEAD ? size : RECIPE_HEAD };
 	struct fuzz_input rest = { data + head.left, size - head.left };
+	struct fuzz_input kind = head;
 	struct damage damage[HURTS];
 
 	memset(r, 0, sizeof(*r));
+	fuzz_skip(&kind, RECIPE_KIND);
+	read_kind(r, &kind);
 	read_restore(r, &head);
 	for (unsigned int i = 0; i < HURTS; i++)
 		read_damage(&damage[i], &head);
 	for (unsigned int i = 0; i < RECIPE_FAULTS; i++)
-		read_fault(&r->fault[i], &head);
+		read_fault(r, &r->fault[i], &head);
 	read_trap(r, &head);
 	recipe_cook(r, &rest);
 	r->size = builder_size(&r->b);

@@ -10,7 +10,7 @@
 #include "failures/trap.h"
 #include "fuzz/fuzz.h"
 #include "host/model.h"
-#include "lib/builder.h"
+#include "lib/checkpoints.h"
 #include "xenrestore.h"
 
 #define RECIPE_HEAD 40u
@@ -30,6 +30,13 @@ struct recipe {
 	unsigned int max_order, ahead_mib;
 	unsigned int start; /* of the stream in the file */
 
+	/* what it is of; with checkpoints, what the toolstack answers to a question (from 1; 0:
+	 * to none), to all others that it goes on */
+	bool checkpointed, pv;
+	unsigned int width; /* of the PV guest */
+	unsigned int buffer_mib, answer_at;
+	enum xr_answer answer;
+
 	/* its domain; room: pages beyond what the guest needs, < 0: fewer */
 	bool memory;
 	int room;
@@ -46,10 +53,12 @@ struct recipe {
 	struct builder b;
 	unsigned char *bytes;
 	size_t size;
-	size_t end; /* behind END, where nothing was damaged */
-	bool sound; /* nothing is wrong with it: it must be restored */
-	bool cut;   /* sound, but it ends before END */
-	uint64_t trailing;
+	size_t end;	       /* behind END, where nothing was damaged */
+	bool sound;	       /* nothing is wrong with it: it must be restored */
+	bool cut;	       /* sound, but it ends before END */
+	struct checkpoints cp; /* before any damage */
+	unsigned int good;     /* of these the first so many are in the stream and must be good */
+	uint64_t pfns;	       /* of a PV guest */
 };
 
 void recipe_read(struct recipe *r, const uint8_t *data, size_t size);

@@ -4,16 +4,13 @@
  * is a byte and what it wants. Page contents cost most: few entries carry them, and where their
  * budget is spent RAM comes without.
  */
-#include "fuzz/recipe_ops.h"
+#include "fuzz/recipe_pv.h"
 
 #include <string.h>
 
-#define PAGE 4096u
-#define ENTRIES 2600u /* to a record, at most */
-#define ALL_ENTRIES 6000u
-#define ALL_PAGES 160u
 #define RAW_MOST 4000u
 #define LIMIT ((uint64_t)1 << 36)
+#define CHECKPOINTS 12u
 
 enum op {
 	OP_RUN,	   /* pfns that follow the last one */
@@ -31,30 +28,16 @@ enum op {
 	OP_PAGES,  /* PAGE_DATA that contradicts itself */
 	OP_RAW,	   /* bytes of the input */
 	OP_END,
+	OP_PLAIN_KINDS, /* of a plain stream of an HVM guest there are no more */
+	OP_CHECKPOINT = OP_PLAIN_KINDS,
+	OP_HVM_KINDS,
+	OP_IMAGE = OP_HVM_KINDS, /* from here on of PV guests: recipe_pv.c */
+	OP_ENTRY,
+	OP_WORD,
+	OP_FRAMES,
+	OP_VCPU,
 	OP_KINDS,
 };
-
-struct cook {
-	struct recipe *r;
-	struct builder *b;
-	struct fuzz_input *in;
-	uint64_t entry[ENTRIES];
-	uint32_t n, data; /* of the record at hand */
-	uint32_t all, pages;
-	uint64_t pfn, first;
-	bool begun, static_due, verify, ended;
-	uint32_t once; /* parameters that can be set once and were, a bit each */
-};
-
-static unsigned int byte(struct cook *c)
-{
-	return (unsigned int)fuzz_take(c->in, 1);
-}
-
-static void unsound(struct cook *c)
-{
-	c->r->sound = false;
-}
 
 /* Cheap, and no two alike. */
 static void fill(unsigned char *page, uint64_t pfn, uint64_t serial)
@@ -76,7 +59,7 @@ static void need_static(struct cook *c)
 	builder_static(c->b, c->pages & 1, true);
 }
 
-static void flush(struct cook *c)
+void recipe_flush(struct cook *c)
 {
 	static unsigned char contents[ALL_PAGES * PAGE];
 	uint32_t have = 0;
@@ -85,20 +68,27 @@ static void flush(struct cook *c)
 		return;
 	need_static(c);
 	for (uint32_t i = 0; i < c->n; i++) {
-		if (builder_has_data(XR_EMIT_TYPE(c->entry[i])))
-			fill(contents + (size_t)have++ * PAGE, XR_EMIT_PFN(c->entry[i]),
-			     c->b->records);
+		const uint64_t pfn = XR_EMIT_PFN(c->entry[i]);
+		unsigned char *to = contents + (size_t)have * PAGE;
+
+		if (!builder_has_data(XR_EMIT_TYPE(c->entry[i])))
+			continue;
+		have++;
+		if (!c->r->pv || !recipe_pv_contents(c, pfn, to))
+			fill(to, pfn, c->b->records);
 	}
 	builder_page_data(c->b, c->entry, c->n, contents);
 	c->n = c->data = 0;
 }
 
-static void add(struct cook *c, uint64_t pfn, unsigned int type)
+void recipe_add(struct cook *c, uint64_t pfn, unsigned int type)
 {
+	if (c->r->pv && !recipe_pv_fits(c, pfn, type))
+		unsound(c);
 	if (c->all >= ALL_ENTRIES)
 		return;
 	if (c->n == ENTRIES)
-		flush(c);
+		recipe_flush(c);
 	if (builder_has_data(type) && c->pages == ALL_PAGES)
 		type = XR_EMIT_XALLOC;
 	if (builder_has_data(type)) {
@@ -115,7 +105,7 @@ static void add(struct cook *c, uint64_t pfn, unsigned int type)
 	c->entry[c->n++] = XR_EMIT_ENTRY(type, pfn & 0x000fffffffffffffull);
 }
 
-static uint64_t place(struct cook *c)
+uint64_t recipe_place(struct cook *c)
 {
 	static const uint64_t bases[] = {
 		0,
@@ -137,10 +127,12 @@ static uint64_t place(struct cook *c)
 	};
 	const unsigned int base = byte(c);
 
+	if (c->r->pv)
+		return recipe_pv_place(c, base);
 	return bases[base & 15] + fuzz_take(c->in, base & 0x10 ? 2 : 1);
 }
 
-static unsigned int length(struct cook *c)
+unsigned int recipe_length(struct cook *c)
 {
 	static const unsigned int lengths[] = { 1,   2,	  7,	64,   510,  511,
 						512, 513, 1023, 1024, 1025, 1536 };
@@ -154,12 +146,12 @@ static void run(struct cook *c, uint64_t pfn)
 {
 	static const unsigned int types[] = { XR_EMIT_XALLOC, XR_EMIT_NOTAB, XR_EMIT_XTAB,
 					      XR_EMIT_BROKEN };
-	const unsigned int n = length(c), how = byte(c);
+	const unsigned int n = recipe_length(c), how = byte(c);
 	const unsigned int most = types[how & 3], other = types[how >> 2 & 3];
 	const unsigned int every = (how >> 4) * (how >> 4) + 2;
 
 	for (unsigned int i = 0; i < n; i++)
-		add(c, pfn + i, i % every == every - 1 ? other : most);
+		recipe_add(c, pfn + i, i % every == every - 1 ? other : most);
 }
 
 static void some(struct cook *c)
@@ -170,7 +162,7 @@ static void some(struct cook *c)
 		const unsigned int how = byte(c);
 		const uint64_t near = c->pfn + (how & 0x0f) - 4;
 
-		add(c, how & 0x80 ? place(c) : near & (LIMIT - 1), byte(c) >> 4);
+		recipe_add(c, how & 0x80 ? recipe_place(c) : near & (LIMIT - 1), byte(c) >> 4);
 	}
 }
 
@@ -185,7 +177,7 @@ static void params(struct cook *c)
 
 		p[i].index = which & 0x80 ? fuzz_take(c->in, which & 0x40 ? 8 : 1)
 					  : indices[which % sizeof(indices)];
-		p[i].value = which & 0x20 ? fuzz_take(c->in, 8) : place(c);
+		p[i].value = which & 0x20 ? fuzz_take(c->in, 8) : recipe_place(c);
 		if (which & 0x80 || (p[i].index < 32 && c->once >> p[i].index & 1))
 			unsound(c);
 		if (p[i].index == 5 || p[i].index == 6)
@@ -280,20 +272,51 @@ static void statics(struct cook *c)
 
 static void verify(struct cook *c)
 {
+	if (c->r->pv && !c->image)
+		unsound(c);
 	builder_record(c->b, XR_EMIT_VERIFY, NULL, 0);
 	c->verify = true;
 }
 
+static void state(struct cook *c)
+{
+	if (c->r->pv) {
+		recipe_pv_state(c);
+		return;
+	}
+	builder_tsc(c->b);
+	builder_context(c->b);
+}
+
+/* With what a saver sends at its end. */
+static void checkpoint(struct cook *c)
+{
+	const unsigned int how = byte(c);
+
+	if (c->r->cp.n == CHECKPOINTS)
+		return;
+	need_static(c);
+	if (c->r->pv && !c->image)
+		recipe_pv_image(c, 0, PV_PFNS);
+	recipe_flush(c);
+	if (!c->r->checkpointed || how & 0x80)
+		unsound(c);
+	if (!(how & 0x80))
+		state(c);
+	checkpoints_put(&c->r->cp, c->b, how & 0x3f);
+	c->r->good += c->r->sound;
+}
+
 static void carry_out(struct cook *c, enum op op)
 {
-	if (op > OP_SOME && op != OP_AGAIN)
-		flush(c);
+	if (op > OP_SOME && op != OP_AGAIN && op != OP_IMAGE)
+		recipe_flush(c);
 	switch (op) {
 	case OP_RUN:
 		run(c, c->pfn);
 		break;
 	case OP_RUN_AT:
-		run(c, place(c));
+		run(c, recipe_place(c));
 		break;
 	case OP_SOME:
 		some(c);
@@ -332,22 +355,53 @@ static void carry_out(struct cook *c, enum op op)
 		builder_record(c->b, XR_EMIT_END, NULL, 0);
 		unsound(c);
 		break;
+	case OP_CHECKPOINT:
+		checkpoint(c);
+		break;
+	case OP_IMAGE:
+		recipe_pv_some_image(c);
+		break;
+	case OP_ENTRY:
+		recipe_pv_entry(c);
+		break;
+	case OP_WORD:
+		recipe_pv_word(c);
+		break;
+	case OP_FRAMES:
+		recipe_pv_frames(c);
+		break;
+	case OP_VCPU:
+		recipe_pv_vcpu(c);
+		break;
 	default:
 		break;
 	}
 }
 
+static void finish_checkpointed(struct cook *c, unsigned int tail)
+{
+	recipe_flush(c);
+	if (!c->r->cp.n)
+		checkpoint(c);
+	if (tail & 1)
+		builder_end(c->b, false, 0);
+	else
+		c->b->end_offset = builder_size(c->b);
+}
+
 static void finish(struct cook *c, unsigned int tail)
 {
-	flush(c);
+	if (c->r->pv && !c->image && !(tail & 0x40))
+		recipe_pv_image(c, 0, PV_PFNS);
+	recipe_flush(c);
 	need_static(c);
-	builder_tsc(c->b);
-	if (tail & 0x10)
+	if (tail & 0x10) {
+		builder_tsc(c->b);
 		unsound(c);
-	else
-		builder_context(c->b);
+	} else {
+		state(c);
+	}
 	builder_end(c->b, tail & 1, tail & 0x20 ? tail * 7ul : 0);
-	c->r->trailing = builder_size(c->b) - c->b->end_offset;
 }
 
 /* Is there room for whatever comes next, and for the end? */
@@ -364,6 +418,9 @@ void recipe_cook(struct recipe *r, struct fuzz_input *in)
 	const unsigned int head = (unsigned int)fuzz_take(in, 1);
 	const unsigned int tail = (unsigned int)fuzz_take(in, 1);
 	const unsigned int version = head & 4 ? 2 : 3;
+	const unsigned int kinds = r->pv	     ? OP_KINDS
+				   : r->checkpointed ? OP_HVM_KINDS
+						     : OP_PLAIN_KINDS;
 
 	memset(&c, 0, sizeof(c));
 	c.r = r;
@@ -372,10 +429,16 @@ void recipe_cook(struct recipe *r, struct fuzz_input *in)
 	c.static_due = version == 3;
 	r->sound = true;
 	r->bare = (head & 3) == XR_EMIT_BARE && head & 8;
-	builder_begin(c.b, head & 3, version, (head & 0xf0) == 0xf0);
+	builder_begin(c.b, head & 3, version, r->pv != ((head & 0xf0) == 0xf0));
 	if ((head & 0xf0) == 0xf0)
-		unsound(&c); /* the domain is not PV */
+		unsound(&c); /* the domain is not of the stream's kind */
+	if (r->pv)
+		recipe_pv_begin(&c, tail & 0x80);
 	while (in->left && has_room(&c))
-		carry_out(&c, byte(&c) % OP_KINDS);
-	finish(&c, tail);
+		carry_out(&c, byte(&c) % kinds);
+	if (r->checkpointed)
+		finish_checkpointed(&c, tail);
+	else
+		finish(&c, tail);
+	r->pfns = c.max_pfn + 1;
 }

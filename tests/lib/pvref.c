@@ -58,12 +58,17 @@ static bool has_data(unsigned int type)
 	return !type || (is_table(type) && type < 13);
 }
 
-static bool read_p2m(struct pvref *p, const unsigned char *body)
+static bool read_p2m(struct pvref *p, const unsigned char *body, uint32_t length)
 {
-	const uint64_t first = word32(body), last = word32(body + 4);
-	const uint64_t per = PAGE / p->width, from = first / per, end = last / per + 1;
+	uint64_t first, last, from, end;
 
-	if (last >= PFNS_MAX)
+	if (length < 16 || !p->width)
+		return false;
+	first = word32(body);
+	last = word32(body + 4);
+	from = first * p->width / PAGE;
+	end = last * p->width / PAGE + 1;
+	if (last >= PFNS_MAX || first > last || length != 8 + 8 * (end - from))
 		return false;
 	if (!p->at || last > p->max_pfn) {
 		const uint64_t had = p->at ? p->max_pfn + 1 : 0;
@@ -74,17 +79,24 @@ static bool read_p2m(struct pvref *p, const unsigned char *body)
 	}
 	if (end > p->nframes) {
 		p->frame = realloc(p->frame, end * sizeof(*p->frame));
+		memset(p->frame + p->nframes, 0xff, (end - p->nframes) * sizeof(*p->frame));
 		p->nframes = end;
 	}
 	memcpy(p->frame + from, body + 8, (end - from) * 8);
 	return true;
 }
 
-static bool read_pages(struct pvref *p, const unsigned char *body)
+static bool read_pages(struct pvref *p, const unsigned char *body, uint32_t length)
 {
-	const uint32_t n = word32(body);
-	const unsigned char *data = body + 8 + 8ull * n;
+	const unsigned char *data, *end = body + length;
+	uint32_t n;
 
+	if (length < 16 || !p->at)
+		return false;
+	n = word32(body);
+	if (n > (length - 8) / 8)
+		return false;
+	data = body + 8 + 8ull * n;
 	for (uint32_t i = 0; i < n; i++) {
 		struct pvref_page *to;
 		uint64_t e, pfn;
@@ -100,6 +112,8 @@ static bool read_pages(struct pvref *p, const unsigned char *body)
 			to->page = NULL;
 		if (!has_data(to->type))
 			continue;
+		if (end - data < PAGE)
+			return false;
 		if (!p->verify) {
 			to->page = data;
 			to->table = is_table(to->type);
@@ -119,13 +133,13 @@ static bool read_record(struct pvref *p, uint32_t type, const unsigned char *bod
 	};
 
 	if (type == XR_REC_PV_INFO)
-		p->width = body[0];
+		p->width = length >= 8 && (body[0] == 4 || body[0] == 8) ? body[0] : 0;
 	if (type == XR_REC_PV_P2M_FRAMES)
-		return read_p2m(p, body);
+		return read_p2m(p, body, length);
 	if (type == XR_REC_PAGE_DATA)
-		return read_pages(p, body);
+		return read_pages(p, body, length);
 	if (type == XR_REC_SHARED_INFO)
-		p->shared = body;
+		p->shared = length == PAGE ? body : NULL;
 	if (type == XR_REC_VERIFY)
 		p->verify = true;
 	if (type < sizeof(state_of) / sizeof(state_of[0]) && state_of[type] && length > 8 &&
@@ -163,10 +177,11 @@ bool pvref_read(struct pvref *p, const void *stream, size_t size, size_t offset)
 	uint32_t type = 1, length;
 
 	memset(p, 0, sizeof(*p));
-	for (; type && end - at >= 8; at += 8 + ((length + 7) & ~7u)) {
+	for (; type && end - at >= 8; at += 8 + ((length + 7ull) & ~7ull)) {
 		type = word32(at);
 		length = word32(at + 4);
-		if (end - at - 8 < length || !read_record(p, type, at + 8, length))
+		if ((uint64_t)(end - at) < 8 + ((length + 7ull) & ~7ull) ||
+		    !read_record(p, type, at + 8, length))
 			return false;
 	}
 	p->end = (size_t)(at - (const unsigned char *)stream);

@@ -179,26 +179,42 @@ static bool names(const unsigned char *body, uint32_t length, uint32_t type, uin
 	return false;
 }
 
-bool check_place(const struct why *w, const struct xr_error *err, const struct builder *b,
-		 uint64_t start, bool by_name)
+/* Where the nth record (from 0) is, its header. What is the toolstack's lies between some. */
+static size_t find_record(const struct builder *b, const struct checkpoints *cp, uint64_t nth,
+			  uint32_t head[2])
 {
 	const unsigned char *bytes = builder_data(b);
 	size_t at = b->libxc_offset + 40;
-	uint32_t head[2] = { 0 };
+
+	memcpy(head, bytes + at, 8);
+	for (uint64_t i = 0; i < nth; i++) {
+		at += 8 + ((head[1] + 7ull) & ~7ull);
+		for (unsigned int c = 0; cp && c < cp->n; c++)
+			if (at == cp->end[c]) {
+				at = cp->resume[c];
+				break;
+			}
+		memcpy(head, bytes + at, 8);
+	}
+	return at;
+}
+
+bool check_place(const struct why *w, const struct xr_error *err, const struct builder *b,
+		 const struct checkpoints *cp, uint64_t start, bool by_name)
+{
+	uint32_t head[2];
+	size_t at;
 
 	if (err->pfn == XR_NO_PFN)
 		return true;
 	if (err->record == XR_NO_RECORD || err->record >= b->records)
 		return why_not(w, "names pfn %#lx but no record of the stream: %s", err->pfn,
 			       err->text);
-	for (uint64_t i = 0; i <= err->record; i++) {
-		at += i ? 8 + ((head[1] + 7ull) & ~7ull) : 0;
-		memcpy(head, bytes + at, sizeof(head));
-	}
+	at = find_record(b, cp, err->record, head);
 	if (err->offset != start + at || err->type != head[0])
 		return why_not(w, "names record %lu at %#lx, type %u; that is at %#lx, type %u: %s",
 			       err->record, err->offset, err->type, start + at, head[0], err->text);
-	return !by_name || names(bytes + at + 8, head[1], head[0], err->pfn) ||
+	return !by_name || names(builder_data(b) + at + 8, head[1], head[0], err->pfn) ||
 	       why_not(w, "names record %lu, which does not name pfn %#lx: %s", err->record,
 		       err->pfn, err->text);
 }

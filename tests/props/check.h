@@ -28,9 +28,9 @@ bool check_receipt(const struct why *w, const struct xr_restore *r, const struct
 /* A failure is told in full: code, stage and a sentence. */
 bool check_error(const struct why *w, int rc, const struct xr_error *err);
 /* An error about a frame names a record of the stream (which begins at `start` by the offsets of
- * errors), and by_name: one that names that frame. */
+ * errors), and by_name: one that names that frame. cp: its checkpoints; NULL. */
 bool check_place(const struct why *w, const struct xr_error *err, const struct builder *b,
-		 uint64_t start, bool by_name);
+		 const struct checkpoints *cp, uint64_t start, bool by_name);
 /* Superpages: every whole 2M region is one entry, but for those where Xen should have none. */
 bool check_superpages(const struct why *w, struct xr_model *m, const struct refmodel *ref);
 

@@ -4,6 +4,7 @@
 #include "engine/rig.h"
 #include "lib/isolate.h"
 #include "lib/sanitizer.h"
+#include "stream/wire.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -26,11 +27,31 @@
 
 struct slow {
 	enum xr_io io;
-	bool socket;
+	bool socket, checkpointed;
 	struct rig g;
 	struct xr_restore *r;
 	uint64_t idle_ns, cpu_ns; /* of the stall */
 };
+
+static int good(void *opaque)
+{
+	(void)opaque;
+	return XR_ANSWER_GO_ON;
+}
+
+/* Two, and a part of the third. */
+static void put_checkpoints(struct slow *s)
+{
+	const uint64_t e[] = { XR_EMIT_ENTRY(XR_EMIT_NOTAB, 1), XR_EMIT_ENTRY(XR_EMIT_XALLOC, 9) };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		builder_context(&s->g.b);
+		builder_record(&s->g.b, XR_REC_CHECKPOINT, NULL, 0);
+		builder_page_data(&s->g.b, e, 2, NULL);
+	}
+	s->g.set.type = XR_STREAM_REMUS;
+	s->g.set.callbacks.checkpoint = good;
+}
 
 static void make_stream(struct slow *s)
 {
@@ -39,7 +60,10 @@ static void make_stream(struct slow *s)
 	rig_init(&s->g, 1u << 10, 3);
 	builder_static(&s->g.b, true, true);
 	builder_page_data(&s->g.b, e, 2, NULL);
-	rig_tail(&s->g);
+	if (s->checkpointed)
+		put_checkpoints(s);
+	else
+		rig_tail(&s->g);
 }
 
 static int open_ends(const struct slow *s, int end[2])
@@ -92,9 +116,9 @@ static uint64_t readings(const struct syscalls *c)
 	return c->n[SYS_read] + c->n[SYS_readv] + c->n[SYS_poll] + c->n[SYS_io_uring_enter];
 }
 
-static void expect_few(enum xr_io io, bool sock)
+static void expect_few(enum xr_io io, bool sock, bool checkpointed)
 {
-	struct slow s = { .io = io, .socket = sock };
+	struct slow s = { .io = io, .socket = sock, .checkpointed = checkpointed };
 	struct syscalls count;
 	char why[ISOLATE_WHY];
 	uint64_t bytes;
@@ -109,10 +133,16 @@ static void expect_few(enum xr_io io, bool sock)
 
 Test(slow, bytes_that_drip, .timeout = 600)
 {
-	expect_few(XR_IO_PLAIN, false);
-	expect_few(XR_IO_PLAIN, true);
-	expect_few(XR_IO_URING, false);
-	expect_few(XR_IO_URING, true);
+	expect_few(XR_IO_PLAIN, false, false);
+	expect_few(XR_IO_PLAIN, true, false);
+	expect_few(XR_IO_URING, false, false);
+	expect_few(XR_IO_URING, true, false);
+}
+
+Test(slow, checkpoints_that_drip, .timeout = 600)
+{
+	expect_few(XR_IO_PLAIN, false, true);
+	expect_few(XR_IO_URING, true, true);
 }
 
 /* --- silence ---------------------------------------------------------------------------------- */
@@ -175,8 +205,10 @@ Test(slow, a_sender_that_stops, .timeout = 600)
 {
 	char why[ISOLATE_WHY];
 
-	for (unsigned int i = 0; i < 4; i++) {
-		struct slow s = { .io = i & 1 ? XR_IO_PLAIN : XR_IO_URING, .socket = i & 2 };
+	for (unsigned int i = 0; i < 8; i++) {
+		struct slow s = { .io = i & 1 ? XR_IO_PLAIN : XR_IO_URING,
+				  .socket = i & 2,
+				  .checkpointed = i & 4 };
 
 		cr_expect(isolated(stalls, &s, why), "%s", why);
 	}

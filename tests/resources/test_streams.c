@@ -3,9 +3,11 @@
 #include "toll.h"
 
 #include "host/host.h"
+#include "stream/wire.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MIB (1u << 20)
@@ -298,6 +300,105 @@ Test(resources, a_frame_that_is_rewritten, .timeout = 600)
 	}
 }
 
+/* --- checkpoints ------------------------------------------------------------------------------ */
+
+/* The fd changes hands twice at each; XR_MILLION: that often. In others a worker writes, too. */
+#define CHECKPOINTS (getenv("XR_MILLION") ? 1000000u : MANY / 10)
+#define FULL_CHECKPOINTS (MANY / 100)
+
+static void checkpoint(struct xr_sink *s)
+{
+	xr_emit_context(s);
+	xr_emit_record(s, XR_REC_CHECKPOINT, NULL, 0);
+}
+
+static void empty_checkpoints(struct xr_sink *s, uint64_t n)
+{
+	toll_begin(s);
+	xr_emit_context(s);
+	for (uint64_t i = 0; i < n; i++)
+		xr_emit_record(s, XR_REC_CHECKPOINT, NULL, 0);
+}
+
+/* In each a frame is written, and another comes or goes. */
+static void checkpoints(struct xr_sink *s, uint64_t n)
+{
+	toll_begin(s);
+	for (uint64_t i = 0; i < n; i++) {
+		toll_pages(s,
+			   (uint64_t[]){ XR_EMIT_ENTRY(XR_EMIT_NOTAB, 5),
+					 XR_EMIT_ENTRY(i & 1 ? XR_EMIT_XTAB : XR_EMIT_XALLOC, 6) },
+			   2, 1);
+		checkpoint(s);
+	}
+}
+
+/* The second one never is complete. */
+static void more_of_a_checkpoint(struct xr_sink *s, uint64_t n)
+{
+	if (!xr_sink_at(s)) {
+		toll_begin(s);
+		checkpoint(s);
+	}
+	for (uint64_t i = 0; i < n; i++)
+		toll_pages(s, (uint64_t[]){ XR_EMIT_ENTRY(XR_EMIT_NOTAB, i % 16) }, 1, 1);
+}
+
+static void more_checkpoints(struct xr_sink *s, uint64_t n)
+{
+	if (!xr_sink_at(s))
+		toll_begin(s);
+	for (uint64_t i = 0; i < n; i++)
+		checkpoint(s);
+}
+
+/* What is written is mapped, and so is what is cleared before it is given back. */
+static void expect_failover(const struct toll *t, uint64_t n)
+{
+	cr_expect_eq(t->rc, 0, "%s", t->err.text);
+	cr_expect(t->res.failed_over);
+	cr_expect_eq(t->res.checkpoints, n);
+	cr_expect_leq(t->res.populate_calls, n + SOME);
+	cr_expect_leq(t->res.release_calls, n + SOME);
+	cr_expect_leq(t->res.map_calls, 2 * n + SOME);
+	if (!SANITIZED)
+		cr_expect_leq(t->peak_kib, 16u << 10);
+}
+
+Test(resources, very_many_checkpoints, .timeout = 600)
+{
+	const uint64_t n = CHECKPOINTS;
+	struct toll t = toll(empty_checkpoints, n);
+
+	t.checkpointed = true;
+	FOR_EACH_WAY(&t) expect_failover(&t, n);
+}
+
+Test(resources, very_many_checkpoints_with_contents, .timeout = 600)
+{
+	struct toll t = toll(checkpoints, FULL_CHECKPOINTS);
+
+	t.checkpointed = true;
+	FOR_EACH_WAY(&t)
+	{
+		expect_failover(&t, FULL_CHECKPOINTS);
+		cr_expect_eq(t.pages_now, 1);
+	}
+}
+
+/* What waits has a bound, which is the domain's. */
+Test(resources, a_checkpoint_without_an_end, .timeout = 600)
+{
+	struct toll t = toll(more_of_a_checkpoint, 1000);
+
+	t.way = FEED_PIPE;
+	t.endless = t.checkpointed = true;
+	t.max_pages = 64;
+	toll_take(&t);
+	expect_failover(&t, 1);
+	cr_expect_leq(t.pages_now, 64);
+}
+
 /* --- and without an end ----------------------------------------------------------------------- */
 
 static void more_empty(struct xr_sink *s, uint64_t n)
@@ -330,4 +431,13 @@ Test(resources, an_endless_stream_can_be_cancelled, .timeout = 600)
 {
 	expect_cancelled(toll(more_empty, 1000));
 	expect_cancelled(toll(more_passes, 1000));
+}
+
+/* Which is no failover, though there are good checkpoints. */
+Test(resources, endless_checkpoints_can_be_cancelled, .timeout = 600)
+{
+	struct toll t = toll(more_checkpoints, 1000);
+
+	t.checkpointed = true;
+	expect_cancelled(t);
 }

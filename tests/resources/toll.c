@@ -109,6 +109,12 @@ static void limit_memory(void)
 		abort();
 }
 
+static int good(void *opaque)
+{
+	note(NULL, opaque);
+	return XR_ANSWER_GO_ON;
+}
+
 static void restore(struct toll *t)
 {
 	struct xr_model_settings ms;
@@ -119,6 +125,8 @@ static void restore(struct toll *t)
 
 	xr_model_settings_default(&ms);
 	ms.without_memory = true;
+	if (t->max_pages)
+		ms.max_pages = t->max_pages;
 	xr_settings_default(&set);
 	if (xr_model_create(&set.model, &ms))
 		abort();
@@ -126,7 +134,9 @@ static void restore(struct toll *t)
 	set.host = XR_HOST_MODEL;
 	set.workers = 1;
 	set.worker_kind = XR_WORKER_THREAD;
+	set.type = t->checkpointed ? XR_STREAM_REMUS : XR_STREAM_PLAIN;
 	set.callbacks.progress = note;
+	set.callbacks.checkpoint = good;
 	set.opaque = t;
 	limit_memory();
 	before = status_kib("RssAnon");

@@ -23,6 +23,8 @@ struct toll {
 	enum feed_kind way;  /* FILE or PIPE */
 	unsigned int cancel; /* in the nth call of the progress callback; 0: not at all */
 	bool endless;	     /* make() is called again and again until the reader is gone */
+	bool checkpointed;   /* Remus; the toolstack finds every checkpoint good */
+	uint64_t max_pages;  /* of the domain; 0: the model's own */
 
 	/* out */
 	int rc;
