@@ -199,7 +199,7 @@ build_tiny() {
 
 build_tools() {
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -o "$1/xr-lab" \
-		"$HERE"/dom0/{xr-lab,stream,damage,memory,p2m}.c -L"$S/$LIBDIR" -lxenctrl \
+		"$HERE"/dom0/{xr-lab,stream,damage,memory,p2m,tee}.c -L"$S/$LIBDIR" -lxenctrl \
 		-lxenforeignmemory \
 		-Wl,--allow-shlib-undefined
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -fPIC -shared \

@@ -8,6 +8,12 @@
 /* What the memory part of a save file or captured migration says, as name=value words. */
 int stream_print(const char *path);
 
+/* stdin to stdout, in large pieces, and to a file. The second one ends at a checkpoint, from 1:
+ * behind its record, before libxl's ("libxl"), or so many bytes behind libxl's; then FILE.cut is
+ * there, and both ends stay open until it is gone. */
+int stream_tee(const char *path);
+int stream_tee_cut(const char *path, unsigned long checkpoint, const char *where);
+
 /* Spoil one thing in a save file in place; see usage() for the kinds. */
 int stream_damage(const char *path, const char *kind, unsigned long pfn, unsigned long other);
 

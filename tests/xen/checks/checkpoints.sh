@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The checks of checkpointed streams. Sourced after checks.sh.
+
+# ---- Remus: `xl remus` to ourselves ---------------------------------------------------------------
+
+# remus HELPER [N WHERE]: start to replicate guest r; without a cut to the end. The sender is xl in
+# XL_PID and its helper; what was sent is kept in /tmp/r.stream.
+remus() {
+	local helper=$1
+	shift
+	rm -f /tmp/r.stream* /tmp/recv.status /var/log/xen/console/guest-r--incoming.log
+	cat >/tmp/recv.sh <<-END
+		#!/bin/busybox sh
+		xr-lab tee /tmp/r.stream $* | xl migrate-receive -r 2>/tmp/recv.log
+		echo \$? >/tmp/recv.status
+	END
+	chmod +x /tmp/recv.sh
+	: >/tmp/helper.pids
+	lab_create r tiny 32 "dirty=300 check=16 tick=20" || why "cannot start a guest" || return 1
+	guest_mark r
+	GUEST_LOG_POS=0
+	trace_start
+	BEGAN=$(now)
+	LIBXL_SAVE_HELPER=/tmp/helper-$helper xl remus -F -n -d -i 300 -s "" r /tmp/recv.sh >/tmp/xl.log 2>&1 &
+	XL_PID=$!
+	echo $XL_PID >/tmp/pids
+}
+
+# Libxl unpauses a guest that takes over: paused once more, it stays as it was restored.
+hold_incoming() { xl pause r--incoming; }
+
+# The host of the sender is gone: toolstack, helper, and guest.
+kill_sender() {
+	local helper
+	helper=$(descendants $XL_PID | while read -r id; do
+		! grep -q -e --save-domain "/proc/$id/cmdline" || echo "$id"
+	done)
+	[ -n "$helper" ] || why "the sender's helper is not there" || return 1
+	kill -KILL $XL_PID $helper
+	wait $XL_PID
+	xl destroy r
+	rm -f /tmp/r.stream.cut
+}
+
+received() {
+	until_true 60 test -e /tmp/recv.status || why "xl migrate-receive hangs" || return 1
+	spent "$BEGAN"
+	trace_stop
+	cat /tmp/recv.log
+}
+
+# The tick at which the guest was suspended for the Nth checkpoint
+suspended_at() { guest_says '^suspending at tick' | sed -n "$1s/.*tick \([0-9]*\).*/\1/p"; }
+
+# took_over HELPER N: the guest runs on from checkpoint N, paused until it has been compared
+took_over() {
+	local said want
+	received || return 1
+	[ "$(cat /tmp/recv.status)" = 0 ] || why "xl migrate-receive: $(tail -1 /tmp/recv.log)" || return 1
+	said=$(xr-lab stream /tmp/r.stream) || why "cannot read the stream: $said" || return 1
+	[ -z "$2" ] || [ "$(word checkpoints "$said")" = "$2" ] || why "the stream has $said" || return 1
+	fig "checkpoint=$(word checkpoints "$said") dropped=$(word dropped "$said")"
+	want=$(suspended_at "$(word checkpoints "$said")")
+	check_domain "$1" r /tmp/r.stream "$said" || return 1
+	GUEST_LOG=/var/log/xen/console/guest-r--incoming.log
+	GUEST_LOG_POS=0
+	xl unpause r
+	tiny_verified || return 1
+	guest_says "^resumed in a new domain at tick $want\$" ||
+		why "$(guest_says ^resumed | head -1), suspended at $want" || return 1
+	xl destroy r
+	no_helpers || why "a helper is left"
+}
+
+# cut HELPER N WHERE COMPLETE: the sender dies where the stream is cut
+cut() {
+	remus "$1" "$2" "$3" || return 1
+	until_true 90 test -e /tmp/r.stream.cut || why "no checkpoint $2: $(tail -1 /tmp/xl.log)" || return 1
+	hold_incoming || why "the receiver has no domain" || return 1
+	kill_sender && took_over "$1" "$4"
+}
+
+check_remus_cut() {
+	cut "$1" 3 0 3 && cut "$1" 3 libxl 2 && cut "$1" 2 5000 2 && cut "$1" 1 20 1
+}
+
+sent_checkpoints() { [ "$(word checkpoints "$(xr-lab stream /tmp/r.stream)")" -ge "$1" ]; }
+
+# The sender dies when it pleases, and all that it has sent arrives.
+check_remus_killed() {
+	remus "$1" || return 1
+	until_true 90 sent_checkpoints 4 || why "no checkpoints: $(tail -1 /tmp/xl.log)" || return 1
+	hold_incoming && kill_sender && took_over "$1"
+}
+
+# Before the first checkpoint is complete there is nothing to take over.
+check_remus_early() {
+	remus "$1" 1 libxl || return 1
+	until_true 90 test -e /tmp/r.stream.cut || why "no checkpoint: $(tail -1 /tmp/xl.log)" || return 1
+	kill_sender && received || return 1
+	[ "$(cat /tmp/recv.status)" != 0 ] || why "it took over without a checkpoint" || return 1
+	left_nothing
+}
