@@ -204,6 +204,9 @@ build_tools() {
 		-Wl,--allow-shlib-undefined
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -fPIC -shared \
 		-o "$1/count.so" "$HERE/dom0/count.c" -ldl
+	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -o "$1/xr-colo" \
+		"$HERE"/colo/{main,guest,parts}.c "$HERE"/dom0/{stream,memory}.c -L"$S/$LIBDIR" \
+		-lxenctrl -lxenguest -lxenforeignmemory -lxenstore -Wl,--allow-shlib-undefined
 }
 
 build_base() {
@@ -250,7 +253,7 @@ build_dm() {
 	pack "$r" >"$W/dm.cpio"
 }
 
-want="$(cat "$HERE"/lab.sh "$HERE"/{dom0,guest,linux}/* | sha256sum | cut -c1-16) $KV"
+want="$(cat "$HERE"/lab.sh "$HERE"/{dom0,colo,guest,linux}/* | sha256sum | cut -c1-16) $KV"
 if [ "$(cat "$W/stamp-base" 2>/dev/null)" != "$want" ]; then
 	rm -f "$W/stamp-base" "$W/stamp-dm-root"
 	build_base

@@ -101,3 +101,53 @@ check_remus_early() {
 	[ "$(cat /tmp/recv.status)" != 0 ] || why "it took over without a checkpoint" || return 1
 	left_nothing
 }
+
+# ---- COLO: ../colo plays libxl and the primary ----------------------------------------------------
+
+# colo_files HELPER: one guest in /tmp/first.save and, some ticks later, in /tmp/next.save. To its
+# ticks in the second, and more, it is to run after each: in TICKS.
+colo_files() {
+	local at
+	lab_create c tiny 32 "dirty=64 check=16 tick=20 say=1" || why "cannot start a guest" || return 1
+	guest_mark c
+	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl save -c c /tmp/first.save >/tmp/save.log 2>&1 &&
+		guest_wait 'the same domain' 30 &&
+		LIBXL_SAVE_HELPER=/tmp/helper-$1 xl save c /tmp/next.save >/tmp/save.log 2>&1 ||
+		why "xl save failed: $(tail -1 /tmp/save.log)" || return 1
+	at=$(suspended_at 2)
+	fig "ticks-between=$((at - $(suspended_at 1)))"
+	export XR_COLO_TICKS="$((at + 20)) $((at + 40))"
+}
+
+# colo HELPER END: restore it, with two checkpoints, in which the guest runs here
+colo() {
+	cat >/tmp/helper-colo <<-END
+		#!/bin/busybox sh
+		exec xr-colo "\$@"
+	END
+	chmod +x /tmp/helper-colo
+	export XR_COLO_HELPER=/tmp/helper-$1 XR_COLO_FIRST=/tmp/first.save XR_COLO_NEXT=/tmp/next.save
+	export XR_COLO_END=$2
+	guest_mark c
+	restore colo /tmp/first.save -p
+	fig "dirty=$(sed -n 's/^xr-colo: dirty=\([0-9]*\).*/\1/p' /tmp/xl.log | tr '\n' ,)"
+}
+
+colo_goes_on() { # HELPER END
+	colo_files "$1" && colo "$1" "$2" || return 1
+	[ $RC = 0 ] || why "$(grep -a '^xr-colo: ' /tmp/xl.log | tail -1)" || return 1
+	xl unpause c
+	guest_goes_on
+}
+
+check_colo_wait() { colo_goes_on "$1" wait; }
+check_colo_cut() { colo_goes_on "$1" cut; }
+
+# Without the list the primary would leave out what was written only here: the checks would see it.
+check_colo_forgetful() {
+	colo_files "$1" || return 1
+	export XR_COLO_FORGET=1
+	colo "$1" wait
+	grep -a 'not the primary.s at checkpoint 2' /tmp/xl.log || why "nothing was missed" || return 1
+	left_nothing
+}
