@@ -16,7 +16,7 @@ remus() {
 	END
 	chmod +x /tmp/recv.sh
 	: >/tmp/helper.pids
-	lab_create r tiny 32 "dirty=300 check=16 tick=20" || why "cannot start a guest" || return 1
+	lab_create r "${remus_guest:-tiny}" 32 "dirty=300 check=16 tick=20" || why "cannot start a guest" || return 1
 	guest_mark r
 	GUEST_LOG_POS=0
 	trace_start
@@ -72,8 +72,8 @@ took_over() {
 	no_helpers || why "a helper is left"
 }
 
-# cut HELPER N WHERE COMPLETE: the sender dies where the stream is cut
-cut() {
+# remus_to_cut HELPER N WHERE COMPLETE: the sender dies where the stream is cut
+remus_to_cut() {
 	remus "$1" "$2" "$3" || return 1
 	until_true 90 test -e /tmp/r.stream.cut || why "no checkpoint $2: $(tail -1 /tmp/xl.log)" || return 1
 	hold_incoming || why "the receiver has no domain" || return 1
@@ -81,10 +81,15 @@ cut() {
 }
 
 check_remus_cut() {
-	cut "$1" 3 0 3 && cut "$1" 3 libxl 2 && cut "$1" 2 5000 2 && cut "$1" 1 20 1
+	remus_to_cut "$1" 3 0 3 && remus_to_cut "$1" 3 libxl 2 && remus_to_cut "$1" 2 5000 2 &&
+		remus_to_cut "$1" 1 20 1
 }
 
-sent_checkpoints() { [ "$(word checkpoints "$(xr-lab stream /tmp/r.stream)")" -ge "$1" ]; }
+sent_checkpoints() {
+	local n
+	n=$(word checkpoints "$(xr-lab stream /tmp/r.stream 2>/dev/null)")
+	[ "${n:-0}" -ge "$1" ]
+}
 
 # The sender dies when it pleases, and all that it has sent arrives.
 check_remus_killed() {

@@ -431,19 +431,6 @@ on_two_cpus() {
 }
 
 check_pvh_linux() { linux_restore "$1" lpvh pvh 256 "fill=100" 'vcpus = 2' && on_two_cpus; }
-# The engine asks for large extents, libxenguest 4.17 for none: who restored shows.
-pv_linux() { # HELPER [XL-LINE...]
-	local helper=$1
-	shift
-	linux_restore "$helper" lpv pv 128 "fill=50" "$@" || return 1
-	if [ "$helper" = stock ]; then
-		[ "$(count 3)" = 0 ] || why "the stock restorer asked for large extents?"
-	else
-		[ "$(count 3)" -gt 0 ] || why "no large extent was asked for: was it the engine?"
-	fi
-}
-check_pv_linux() { pv_linux "$1"; }
-check_pv_linux_smp() { pv_linux "$1" 'vcpus = 2' && on_two_cpus; }
 check_hvm_linux() {
 	[ -e /lab/boot/vmlinuz ] || why "no device model in this lab" || return 77
 	linux_restore "$1" lhvm hvm 128 "fill=40"
