@@ -29,16 +29,17 @@ remus() {
 # Libxl unpauses a guest that takes over: paused once more, it stays as it was restored.
 hold_incoming() { xl pause r--incoming; }
 
-# The host of the sender is gone: toolstack, helper, and guest.
+# The host of the sender is gone: toolstack, helper, and guest at once, so that its name is free.
 kill_sender() {
 	local helper
 	helper=$(descendants $XL_PID | while read -r id; do
 		! grep -q -e --save-domain "/proc/$id/cmdline" || echo "$id"
 	done)
 	[ -n "$helper" ] || why "the sender's helper is not there" || return 1
+	kill -STOP $XL_PID $helper
+	xl destroy r
 	kill -KILL $XL_PID $helper
 	wait $XL_PID
-	xl destroy r
 	rm -f /tmp/r.stream.cut
 }
 

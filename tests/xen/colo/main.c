@@ -124,7 +124,7 @@ static void checkpoint(struct colo *c)
 
 	c->n++;
 	take(c->taken, record, sizeof(record), "record of libxl's behind the checkpoint");
-	if (record[0] != 4 || record[1])
+	if (record[0] != LIBXL_CHECKPOINT_END || record[1])
 		die("the helper has taken bytes of libxl's");
 	reply(c, GO_ON);
 }

@@ -11,7 +11,6 @@
 #define REC_STATIC_DATA_END 16u
 #define REC_X86_CPUID_POLICY 17u
 #define REC_X86_MSR_POLICY 18u
-#define LIBXL_CHECKPOINT_END 4u
 
 struct page {
 	uint64_t entry;

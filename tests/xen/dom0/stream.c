@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIBXL_CHECKPOINT_END 4u
-
 uint32_t u32(const uint8_t *p)
 {
 	uint32_t v;
@@ -66,31 +64,23 @@ static size_t behind_libxl(const struct stream *s, size_t at)
 	return type == LIBXL_CHECKPOINT_END && at <= s->end ? at : 0;
 }
 
-size_t stream_checkpoint(const struct stream *s, unsigned long n, size_t *end)
-{
-	struct record r = { .at = s->start };
-
-	for (; record_get(s, &r) && r.type != REC_END; record_step(s, &r)) {
-		if (r.type != REC_CHECKPOINT || --n)
-			continue;
-		*end = behind_libxl(s, behind(s, r.at));
-		return behind(s, r.at);
-	}
-	return *end = 0;
-}
-
 /* A stream without checkpoints counts to its end. */
 static void count_checkpoints(struct stream *s)
 {
-	size_t end;
+	struct record r = { .at = s->start };
+	size_t end = 0;
 
 	s->end = s->size;
-	while (stream_checkpoint(s, s->checkpoints + 1, &end) && end)
+	for (; record_get(s, &r) && r.type != REC_END; record_step(s, &r)) {
+		if (r.type != REC_CHECKPOINT)
+			continue;
+		if (!behind_libxl(s, behind(s, r.at)))
+			break;
+		end = behind_libxl(s, behind(s, r.at));
 		s->checkpoints++;
-	if (s->checkpoints) {
-		stream_checkpoint(s, s->checkpoints, &end);
-		s->end = end;
 	}
+	if (s->checkpoints)
+		s->end = end;
 }
 
 bool stream_open(struct stream *s, const char *path, bool writable)

@@ -17,6 +17,7 @@
 #define REC_PAGE_DATA 1u
 #define REC_HVM_PARAMS 10u
 #define REC_CHECKPOINT 14u
+#define LIBXL_CHECKPOINT_END 4u /* in the records of libxl, behind that */
 
 /* An entry of a PAGE_DATA record. */
 #define PFN(entry) ((entry) & ((1ull << 52) - 1))
@@ -42,9 +43,6 @@ uint64_t u64(const uint8_t *p);
 
 /* Writable: what is written goes to the file. Says on stderr what is wrong. */
 bool stream_open(struct stream *s, const char *path, bool writable);
-
-/* Behind the record of the nth checkpoint, or 0; *end is behind what libxl says there, or 0. */
-size_t stream_checkpoint(const struct stream *s, unsigned long n, size_t *end);
 
 /* The record at r->at; false at the end. */
 bool record_get(const struct stream *s, struct record *r);

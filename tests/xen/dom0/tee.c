@@ -48,20 +48,55 @@ int stream_tee(const char *path)
 	return close(fd) || n ? 1 : 0;
 }
 
-/* Where the stream is to be cut; 0 if that has not come yet. */
-static size_t place(const char *path, unsigned long checkpoint, const char *where)
-{
-	size_t record, end;
-	struct stream s;
+/* Looks at each header once: a fault is dear in an emulated PV dom0. */
+struct walk {
+	size_t at;	       /* of the next header; 0: the first is not known yet */
+	bool libxl;	       /* whose that is */
+	unsigned long records; /* of checkpoints */
+	size_t record, end;    /* behind the last of them, behind libxl's end of it, or 0 */
+};
 
-	if (!stream_open(&s, path, false))
-		return 0;
-	s.end = s.size;
-	record = stream_checkpoint(&s, checkpoint, &end);
-	munmap(s.data, s.size);
-	if (!strcmp(where, "libxl"))
-		return record;
-	return end ? end + strtoul(where, NULL, 0) : 0;
+static size_t first_record(const char *path)
+{
+	struct stream s;
+	size_t start = 0;
+
+	if (stream_open(&s, path, false)) {
+		start = s.start;
+		munmap(s.data, s.size);
+	}
+	return start;
+}
+
+static void step(struct walk *w, const uint32_t head[2])
+{
+	w->at += 8 + (((size_t)head[1] + 7) & ~(size_t)7);
+	if (!w->libxl && head[0] == REC_CHECKPOINT) {
+		w->records++;
+		w->record = w->at;
+		w->end = 0;
+		w->libxl = true;
+	} else if (w->libxl && head[0] == LIBXL_CHECKPOINT_END) {
+		w->end = w->at;
+		w->libxl = false;
+	}
+}
+
+/* Where the stream is to be cut; 0 if that has not come yet. */
+static size_t place(struct walk *w, int fd, size_t size, unsigned long checkpoint,
+		    const char *where)
+{
+	const bool before_libxl = !strcmp(where, "libxl");
+	uint32_t head[2];
+
+	while (w->at && w->at + 8 <= size && pread(fd, head, 8, (off_t)w->at) == 8) {
+		step(w, head);
+		if (w->records == checkpoint && before_libxl)
+			return w->record;
+		if (w->records == checkpoint && w->end)
+			return w->end + strtoul(where, NULL, 0);
+	}
+	return 0;
 }
 
 /* Both sides hear of the cut when somebody has removed the file that tells of it. */
@@ -82,6 +117,7 @@ static int wait_at_cut(const char *path)
 int stream_tee_cut(const char *path, unsigned long checkpoint, const char *where)
 {
 	int fd = copy_to(path);
+	struct walk w = { 0 };
 	size_t size = 0, cut = 0;
 	ssize_t n;
 
@@ -91,7 +127,10 @@ int stream_tee_cut(const char *path, unsigned long checkpoint, const char *where
 		n = read(STDIN_FILENO, buf, 1 << 16);
 		if (n <= 0 || !put(fd, buf, (size_t)n))
 			return 1;
-		cut = place(path, checkpoint, where);
+		if (!w.at)
+			w.at = first_record(path);
+		if (!cut)
+			cut = place(&w, fd, size + (size_t)n, checkpoint, where);
 		if (cut && cut < size + (size_t)n) {
 			n = (ssize_t)(cut - size);
 			if (ftruncate(fd, (off_t)cut))
