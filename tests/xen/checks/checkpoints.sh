@@ -44,10 +44,12 @@ kill_sender() {
 }
 
 received() {
-	until_true 60 test -e /tmp/recv.status || why "xl migrate-receive hangs" || return 1
+	until_true 60 test -e /tmp/recv.status
+	cat /tmp/recv.log
+	ps -o pid,ppid,stat,args | grep -v '\['
+	[ -e /tmp/recv.status ] || why "xl migrate-receive hangs" || return 1
 	spent "$BEGAN"
 	trace_stop
-	cat /tmp/recv.log
 }
 
 # The tick at which the guest was suspended for the Nth checkpoint
