@@ -3,7 +3,7 @@
 
 # ---- Remus: `xl remus` to ourselves ---------------------------------------------------------------
 
-# remus HELPER [N WHERE]: start to replicate guest r; without a cut to the end. The sender is xl in
+# remus HELPER [N BYTES]: start to replicate guest r, so many bytes beyond the Nth checkpoint. The sender is xl in
 # XL_PID and its helper; what was sent is kept in /tmp/r.stream.
 remus() {
 	local helper=$1
@@ -75,17 +75,16 @@ took_over() {
 	no_helpers || why "a helper is left"
 }
 
-# remus_to_cut HELPER N WHERE COMPLETE: the sender dies where the stream is cut
+# remus_to_cut HELPER N BYTES: the sender dies that far behind the Nth checkpoint
 remus_to_cut() {
 	remus "$1" "$2" "$3" || return 1
 	until_true 90 test -e /tmp/r.stream.cut || why "no checkpoint $2: $(tail -1 /tmp/xl.log)" || return 1
 	hold_incoming || why "the receiver has no domain" || return 1
-	kill_sender && took_over "$1" "$4"
+	kill_sender && took_over "$1" "$2"
 }
 
 check_remus_cut() {
-	remus_to_cut "$1" 3 0 3 && remus_to_cut "$1" 3 libxl 2 && remus_to_cut "$1" 2 5000 2 &&
-		remus_to_cut "$1" 1 20 1
+	remus_to_cut "$1" 3 0 && remus_to_cut "$1" 2 2000000 && remus_to_cut "$1" 1 20
 }
 
 sent_checkpoints() {
@@ -103,8 +102,8 @@ check_remus_killed() {
 
 # Before the first checkpoint is complete there is nothing to take over.
 check_remus_early() {
-	remus "$1" 1 libxl || return 1
-	until_true 90 test -e /tmp/r.stream.cut || why "no checkpoint: $(tail -1 /tmp/xl.log)" || return 1
+	remus "$1" 0 20000000 || return 1
+	until_true 90 test -e /tmp/r.stream.cut || why "no image: $(tail -1 /tmp/xl.log)" || return 1
 	kill_sender && received || return 1
 	[ "$(cat /tmp/recv.status)" != 0 ] || why "it took over without a checkpoint" || return 1
 	left_nothing

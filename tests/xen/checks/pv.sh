@@ -44,5 +44,5 @@ check_pv_linux_migrate() {
 check_tiny_pv32_remus() {
 	has_pv32 || return
 	remus_guest=tiny-pv
-	remus_to_cut "$1" 3 0 3 && remus_to_cut "$1" 2 5000 2
+	remus_to_cut "$1" 3 0 && remus_to_cut "$1" 2 100000
 }

@@ -8,8 +8,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -50,10 +48,10 @@ int stream_tee(const char *path)
 
 /* Looks at each header once: a fault is dear in an emulated PV dom0. */
 struct walk {
-	size_t at;	       /* of the next header; 0: the first is not known yet */
-	bool libxl;	       /* whose that is */
-	unsigned long records; /* of checkpoints */
-	size_t record, end;    /* behind the last of them, behind libxl's end of it, or 0 */
+	size_t at;		   /* of the next header; 0: the first is not known yet */
+	bool libxl;		   /* whose that is */
+	unsigned long checkpoints; /* complete ones */
+	size_t end;		   /* behind the last of them */
 };
 
 static size_t first_record(const char *path)
@@ -68,35 +66,30 @@ static size_t first_record(const char *path)
 	return start;
 }
 
-static void step(struct walk *w, const uint32_t head[2])
+static bool step(struct walk *w, int fd, size_t size)
 {
+	uint32_t head[2];
+
+	if (w->at + sizeof(head) > size || pread(fd, head, sizeof(head), (off_t)w->at) != 8)
+		return false;
 	w->at += 8 + (((size_t)head[1] + 7) & ~(size_t)7);
-	if (!w->libxl && head[0] == REC_CHECKPOINT) {
-		w->records++;
-		w->record = w->at;
-		w->end = 0;
-		w->libxl = true;
-	} else if (w->libxl && head[0] == LIBXL_CHECKPOINT_END) {
-		w->end = w->at;
+	if (!w->libxl) {
+		w->libxl = head[0] == REC_CHECKPOINT;
+	} else if (head[0] == LIBXL_CHECKPOINT_END) {
 		w->libxl = false;
+		w->checkpoints++;
+		w->end = w->at;
 	}
+	return true;
 }
 
 /* Where the stream is to be cut; 0 if that has not come yet. */
-static size_t place(struct walk *w, int fd, size_t size, unsigned long checkpoint,
-		    const char *where)
+static size_t place(struct walk *w, int fd, size_t size, unsigned long checkpoint, size_t bytes)
 {
-	const bool before_libxl = !strcmp(where, "libxl");
-	uint32_t head[2];
-
-	while (w->at && w->at + 8 <= size && pread(fd, head, 8, (off_t)w->at) == 8) {
-		step(w, head);
-		if (w->records == checkpoint && before_libxl)
-			return w->record;
-		if (w->records == checkpoint && w->end)
-			return w->end + strtoul(where, NULL, 0);
-	}
-	return 0;
+	while (w->at && w->checkpoints < checkpoint)
+		if (!step(w, fd, size))
+			return 0;
+	return w->at ? w->end + bytes : 0;
 }
 
 /* Both sides hear of the cut when somebody has removed the file that tells of it. */
@@ -114,7 +107,7 @@ static int wait_at_cut(const char *path)
 	return 0;
 }
 
-int stream_tee_cut(const char *path, unsigned long checkpoint, const char *where)
+int stream_tee_cut(const char *path, unsigned long checkpoint, size_t bytes)
 {
 	int fd = copy_to(path);
 	struct walk w = { 0 };
@@ -128,9 +121,9 @@ int stream_tee_cut(const char *path, unsigned long checkpoint, const char *where
 		if (n <= 0 || !put(fd, buf, (size_t)n))
 			return 1;
 		if (!w.at)
-			w.at = first_record(path);
+			w.at = w.end = first_record(path);
 		if (!cut)
-			cut = place(&w, fd, size + (size_t)n, checkpoint, where);
+			cut = place(&w, fd, size + (size_t)n, checkpoint, bytes);
 		if (cut && cut < size + (size_t)n) {
 			n = (ssize_t)(cut - size);
 			if (ftruncate(fd, (off_t)cut))

@@ -15,7 +15,7 @@ static int usage(void)
 	      "xr-lab memory DOMID FILE          whether its memory is what the stream said last\n"
 	      "xr-lab p2m TRACE DOMID            how Xen mapped the domain's memory\n"
 	      "xr-lab tee FILE                   stdin to stdout, with a copy, in large pieces\n"
-	      "xr-lab tee FILE N WHERE           up to the Nth checkpoint, see xr-lab.h\n"
+	      "xr-lab tee FILE N BYTES           up to so many bytes behind the Nth checkpoint\n"
 	      "xr-lab damage FILE zero PFN       last contents of the page become zeros\n"
 	      "xr-lab damage FILE flip PFN       one bit of them turns\n"
 	      "xr-lab damage FILE copy PFN FROM  they become those of another page\n"
@@ -70,7 +70,8 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "tee") && argc == 3)
 		return stream_tee(argv[2]);
 	if (!strcmp(what, "tee") && argc == 5)
-		return stream_tee_cut(argv[2], strtoul(argv[3], NULL, 0), argv[4]);
+		return stream_tee_cut(argv[2], strtoul(argv[3], NULL, 0),
+				      strtoul(argv[4], NULL, 0));
 	if (!strcmp(what, "stream") && argc == 3)
 		return stream_print(argv[2]);
 	if (!strcmp(what, "memory") && argc == 4)
