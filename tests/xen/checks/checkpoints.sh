@@ -55,6 +55,13 @@ received() {
 # The tick at which the guest was suspended for the Nth checkpoint
 suspended_at() { guest_says '^suspending at tick' | sed -n "$1s/.*tick \([0-9]*\).*/\1/p"; }
 
+# unlike_before STREAM-LINE: that it is this checkpoint, and not the one before, can be seen
+unlike_before() {
+	[ "$(word pv "$1")" = 0 ] && [ "$(word checkpoints "$1")" -gt 1 ] || return 0
+	truncate -s $(($(stat -c %s /tmp/r.stream) - $(word dropped "$1") - 8)) /tmp/r.stream
+	! xr-lab memory "$(domid_of r)" /tmp/r.stream 2>/dev/null || why "two checkpoints are the same"
+}
+
 # took_over HELPER N: the guest runs on from checkpoint N, paused until it has been compared
 took_over() {
 	local said want
@@ -64,7 +71,7 @@ took_over() {
 	[ -z "$2" ] || [ "$(word checkpoints "$said")" = "$2" ] || why "the stream has $said" || return 1
 	fig "checkpoint=$(word checkpoints "$said") dropped=$(word dropped "$said")"
 	want=$(suspended_at "$(word checkpoints "$said")")
-	check_domain "$1" r /tmp/r.stream "$said" || return 1
+	check_domain "$1" r /tmp/r.stream "$said" && unlike_before "$said" || return 1
 	GUEST_LOG=/var/log/xen/console/guest-r--incoming.log
 	GUEST_LOG_POS=0
 	xl unpause r
