@@ -17,8 +17,6 @@ remus() {
 	chmod +x /tmp/recv.sh
 	: >/tmp/helper.pids
 	lab_create r "${remus_guest:-tiny}" 32 "dirty=300 check=16 tick=20" || why "cannot start a guest" || return 1
-	guest_mark r
-	GUEST_LOG_POS=0
 	trace_start
 	BEGAN=$(now)
 	LIBXL_SAVE_HELPER=/tmp/helper-$helper xl remus -F -n -d -i 300 -s "" r /tmp/recv.sh >/tmp/xl.log 2>&1 &
@@ -91,7 +89,7 @@ remus_to_cut() {
 }
 
 check_remus_cut() {
-	remus_to_cut "$1" 3 0 && remus_to_cut "$1" 2 2000000 && remus_to_cut "$1" 1 20
+	remus_to_cut "$1" 3 0 && remus_to_cut "$1" 2 200000 && remus_to_cut "$1" 1 20
 }
 
 sent_checkpoints() {
