@@ -24,7 +24,7 @@ has_pv32() {
 # Page tables of three levels, words of four bytes, a GDT, holes, and a cr3 above 4G where the frames are.
 check_tiny_pv32() {
 	has_pv32 || return
-	lab_create t tiny-pv "${2:-32}" "" || why "cannot start a guest" || return 1
+	lab_create t tiny-pv 32 "" || why "cannot start a guest: $(tail -1 /tmp/create.log)" || return 1
 	save "$1" t && traced_restore "$1" t /tmp/t.save || return 1
 	xl unpause t
 	tiny_verified && restored_by "$1"

@@ -18,7 +18,7 @@
 	note 4, .long 0				/* PADDR_OFFSET */
 	note 1, .long _start			/* ENTRY */
 	note 2, .long hypercall_page		/* HYPERCALL_PAGE */
-	note 9, .asciz "yes[extended-cr3]"	/* PAE_MODE */
+	note 9, .asciz "yes"			/* PAE_MODE: with cr3 above 4G */
 
 	.text
 	.globl	_start
