@@ -12,7 +12,7 @@
 #
 # In dom0:  /lab/in      the FILEs, the cwd, first in PATH    (in memory)
 #           /lab/out     the host directory of -o, read-write (9p)
-#           /lab/boot    tiny, vmlinux, vmlinuz, guest.img: what guests boot
+#           /lab/boot    tiny, tiny-pv, vmlinux, vmlinuz, guest.img: what guests boot
 #           /lab/lib.sh  shell helpers
 #
 #   -o DIR      host directory for results and logs      (./xen-lab)
@@ -20,6 +20,7 @@
 #   -m MIB      memory of the emulated machine           (3584)
 #   -d MIB      memory of dom0                           (1280)
 #   -P          boot dom0 as PVH instead of PV
+#   -X FILE     another hypervisor than Debian's (xen.gz)
 #   -Q          carry QEMU as device model for HVM guests
 #   -x OPTIONS  more Xen command line
 #   -k OPTIONS  more dom0 kernel command line
@@ -44,14 +45,15 @@ say() { echo "lab: $*" >&2; }
 usage() { say "$*"; exit 2; }
 missing() { say "skip: $*"; exit 77; }
 
-OUT=xen-lab LIMIT=900 MEM=3584 DOM0=1280 PVH='' DM='' XENOPTS='' KOPTS='' PREPARE=''
-while getopts o:t:m:d:x:k:PQnh o; do
+OUT=xen-lab LIMIT=900 MEM=3584 DOM0=1280 PVH='' DM='' XENOPTS='' KOPTS='' PREPARE='' XEN=''
+while getopts o:t:m:d:x:k:X:PQnh o; do
 	case $o in
 	o) OUT=$OPTARG ;;
 	t) LIMIT=$OPTARG ;;
 	m) MEM=$OPTARG ;;
 	d) DOM0=$OPTARG ;;
 	P) PVH=1 ;;
+	X) XEN=$OPTARG ;;
 	Q) DM=1 ;;
 	x) XENOPTS=$OPTARG ;;
 	k) KOPTS=$OPTARG ;;
@@ -61,6 +63,7 @@ while getopts o:t:m:d:x:k:PQnh o; do
 done
 shift $((OPTIND - 1))
 [ -n "$PREPARE" ] || [ $# -ge 1 ] || usage "no script named (-h for help)"
+[ -z "$XEN" ] || [ -r "$XEN" ] || usage "no hypervisor $XEN"
 
 # ---- packages ---------------------------------------------------------------------------------
 
@@ -183,27 +186,32 @@ extract_kernel() {
 	mv "$W/vmlinux.tmp" "$W/vmlinux-$KV"
 }
 
+# build_tiny TO pvh|pv
 build_tiny() {
-	local g=$HERE/guest o=$W/obj
+	local g=$HERE/guest o=$W/obj/$2 f objects=()
 	mkdir -p "$o"
-	for f in start.S xen.c memory.c main.c; do
+	for f in start_$2.S $2.c xen.c memory.c main.c; do
 		gcc -m32 -march=i686 -O2 -g -Wall -Wextra -Werror -std=gnu11 -ffreestanding -fno-pic \
 			-fno-pie -fno-stack-protector -fcf-protection=none -mgeneral-regs-only \
 			-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
-			-fno-delete-null-pointer-checks \
+			-fno-delete-null-pointer-checks "-D${2^^}" \
 			-idirafter "$S/usr/include" -c "$g/$f" -o "$o/$f.o"
+		objects+=("$o/$f.o")
 	done
 	ld -m elf_i386 -nostdlib --build-id=none -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 \
-		-T "$g/guest.lds" -o "$1" "$o"/{start.S,xen.c,memory.c,main.c}.o
+		-T "$g/$2.lds" -o "$1" "${objects[@]}"
 }
 
 build_tools() {
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -o "$1/xr-lab" \
-		"$HERE"/dom0/{xr-lab,domain,stream,damage,memory,p2m}.c -L"$S/$LIBDIR" -lxenctrl \
+		"$HERE"/dom0/{xr-lab,domain,stream,damage,memory,p2m,tee}.c -L"$S/$LIBDIR" -lxenctrl \
 		-lxenforeignmemory \
 		-Wl,--allow-shlib-undefined
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -fPIC -shared \
 		-o "$1/count.so" "$HERE/dom0/count.c" -ldl
+	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -I"$S/usr/include" -o "$1/xr-colo" \
+		"$HERE"/colo/{main,guest,parts}.c "$HERE"/dom0/{stream,memory}.c -L"$S/$LIBDIR" \
+		-lxenctrl -lxenguest -lxenforeignmemory -lxenstore -Wl,--allow-shlib-undefined
 }
 
 build_base() {
@@ -230,7 +238,8 @@ build_base() {
 	gcc -O2 -g -Wall -Wextra -Werror -std=gnu11 -D_GNU_SOURCE -static -o "$g/init" "$HERE/linux/init.c"
 	pack "$g" | gzip -1 >"$r/lab/boot/guest.img"
 	cp "$W/vmlinux-$KV" "$r/lab/boot/vmlinux"
-	build_tiny "$r/lab/boot/tiny"
+	build_tiny "$r/lab/boot/tiny" pvh
+	build_tiny "$r/lab/boot/tiny-pv" pv
 	install -m 755 "$HERE/dom0/init" "$r/init"
 	cp "$HERE/dom0/lib.sh" "$r/lab/"
 	pack "$r" >"$W/base.cpio"
@@ -250,7 +259,7 @@ build_dm() {
 	pack "$r" >"$W/dm.cpio"
 }
 
-want="$(cat "$HERE"/lab.sh "$HERE"/{dom0,guest,linux}/* | sha256sum | cut -c1-16) $KV"
+want="$(cat "$HERE"/lab.sh "$HERE"/{dom0,colo,guest,linux}/* | sha256sum | cut -c1-16) $KV"
 if [ "$(cat "$W/stamp-base" 2>/dev/null)" != "$want" ]; then
 	rm -f "$W/stamp-base" "$W/stamp-dm-root"
 	build_base
@@ -282,7 +291,7 @@ done
 pack "$T/root" >"$T/run.cpio"
 # The kernel unpacks concatenated archives in order.
 cat "$W/base.cpio" ${DM:+"$W/dm.cpio"} "$T/run.cpio" >"$T/initrd"
-cp "$W/xen" "$T/xen"
+if [ -n "$XEN" ]; then zcat "$XEN" >"$T/xen"; else cp "$W/xen" "$T/xen"; fi
 ln "$W/vmlinux-$KV" "$T/vmlinux"
 flock -u 9
 

@@ -13,7 +13,7 @@ static uint8_t *contents(const struct stream *s, unsigned long pfn, bool last)
 	struct record r = { .at = s->start };
 	uint8_t *found = NULL, *page;
 
-	for (; record_get(s, &r) && r.type != REC_END && (last || !found); record_step(&r)) {
+	for (; record_get(s, &r) && r.type != REC_END && (last || !found); record_step(s, &r)) {
 		if (r.type != REC_PAGE_DATA)
 			continue;
 		page = r.body + 8 + 8 * (size_t)u32(r.body);
@@ -61,7 +61,7 @@ static bool damage_record(const struct stream *s, const char *kind, unsigned lon
 	uint32_t type = 0x7654, length = 0x10000000;
 
 	for (; record_get(s, &r) && r.type != REC_END && n; n--)
-		record_step(&r);
+		record_step(s, &r);
 	if (n)
 		return false;
 	if (!strcmp(kind, "type")) {

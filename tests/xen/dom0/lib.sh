@@ -15,12 +15,13 @@ lab_scale=$(awk -v b="${LAB_BOOT_SECONDS:-10}" 'BEGIN { s = b / 10; print s < 1 
 limit() { echo $(($1 * lab_scale)); }
 
 # lab_config NAME TYPE MIB CMDLINE [XL-LINE...]: write a domain configuration, print its path.
-# TYPE: tiny (PVH), pvh, pv, hvm
+# TYPE: tiny (PVH), tiny-pv (32-bit PV), pvh, pv, hvm
 lab_config() {
 	local name=$1 type=$2 mib=$3 args=$4 kernel=/lab/boot/vmlinux ramdisk=/lab/boot/guest.img
 	shift 4
 	case $type in
 	tiny) type=pvh kernel=/lab/boot/tiny ramdisk= ;;
+	tiny-pv) type=pv kernel=/lab/boot/tiny-pv ramdisk= ;;
 	hvm) kernel=/lab/boot/vmlinuz ;;
 	esac
 	{

@@ -111,7 +111,7 @@ int memory_print(uint32_t domid, const char *path)
 	/* a PV domain's frames are known by machine frame number only */
 	if (!m.last || !stream_open(&s, path, false) || s.pv)
 		return 1;
-	for (r.at = s.start; record_get(&s, &r) && r.type != REC_END; record_step(&r)) {
+	for (r.at = s.start; record_get(&s, &r) && r.type != REC_END; record_step(&s, &r)) {
 		if (r.type == REC_PAGE_DATA)
 			add_pages(&m, &r);
 		else if (r.type == REC_HVM_PARAMS)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Read the memory part of an xl save file, and sum up what it says. */
+/* Read the memory part of an xl save file or captured migration, and sum up what it says. */
 #include "stream.h"
 
 #include "xr-lab.h"
@@ -46,6 +46,43 @@ static bool find_start(struct stream *s)
 	return true;
 }
 
+/* Each record is padded to eight bytes. */
+static size_t behind(const struct stream *s, size_t at)
+{
+	return at + 8 + (((size_t)u32(s->data + at + 4) + 7) & ~(size_t)7);
+}
+
+/* libxl has its say at a checkpoint, in records of the same shape; 0 if it has not finished. */
+static size_t behind_libxl(const struct stream *s, size_t at)
+{
+	uint32_t type = ~0u;
+
+	while (type != LIBXL_CHECKPOINT_END && at + 8 <= s->end) {
+		type = u32(s->data + at);
+		at = behind(s, at);
+	}
+	return type == LIBXL_CHECKPOINT_END && at <= s->end ? at : 0;
+}
+
+/* A stream without checkpoints counts to its end. */
+static void count_checkpoints(struct stream *s)
+{
+	struct record r = { .at = s->start };
+	size_t end = 0;
+
+	s->end = s->size;
+	for (; record_get(s, &r) && r.type != REC_END; record_step(s, &r)) {
+		if (r.type != REC_CHECKPOINT)
+			continue;
+		if (!behind_libxl(s, behind(s, r.at)))
+			break;
+		end = behind_libxl(s, behind(s, r.at));
+		s->checkpoints++;
+	}
+	if (s->checkpoints)
+		s->end = end;
+}
+
 bool stream_open(struct stream *s, const char *path, bool writable)
 {
 	int fd = open(path, writable ? O_RDWR : O_RDONLY);
@@ -64,22 +101,27 @@ bool stream_open(struct stream *s, const char *path, bool writable)
 		fprintf(stderr, "xr-lab: %s: cannot open, or no xl save file\n", path);
 		return false;
 	}
+	count_checkpoints(s);
 	return true;
 }
 
 bool record_get(const struct stream *s, struct record *r)
 {
-	if (r->at + 8 > s->size)
+	if (r->at + 8 > s->end)
 		return false;
 	r->type = u32(s->data + r->at);
 	r->length = u32(s->data + r->at + 4);
 	r->body = s->data + r->at + 8;
-	return r->length <= s->size - r->at - 8;
+	return r->length <= s->end - r->at - 8;
 }
 
-void record_step(struct record *r)
+void record_step(const struct stream *s, struct record *r)
 {
-	r->at += 8 + (((size_t)r->length + 7) & ~(size_t)7);
+	r->at = behind(s, r->at);
+	if (r->type == REC_CHECKPOINT)
+		r->at = behind_libxl(s, r->at);
+	if (!r->at)
+		r->at = s->end;
 }
 
 uint64_t record_entry(const struct record *r, uint32_t i)
@@ -138,16 +180,17 @@ int stream_print(const char *path)
 
 	if (!t.now || !t.before || !stream_open(&s, path, false))
 		return 1;
-	for (r.at = s.start; record_get(&s, &r) && !t.complete; record_step(&r)) {
+	for (r.at = s.start; record_get(&s, &r) && !t.complete; record_step(&s, &r)) {
 		t.records++;
 		t.complete = r.type == REC_END;
 		if (r.type == REC_PAGE_DATA && !add_pages(&t, &r))
 			break;
 	}
+	t.complete |= s.checkpoints && r.at == s.end;
 	sum_up(&t);
 	printf("pv=%d records=%lu passes=%lu contents=%lu ram=%lu ever=%lu whole=%lu complete=%d "
-	       "middle=%zu\n",
+	       "middle=%zu checkpoints=%lu dropped=%zu\n",
 	       s.pv, t.records, t.passes, t.contents, t.ram, t.ever, t.whole, t.complete,
-	       s.start + (r.at - s.start) / 2);
+	       s.start + (r.at - s.start) / 2, s.checkpoints, s.checkpoints ? s.size - s.end : 0);
 	return t.complete ? 0 : 1;
 }

@@ -2,12 +2,9 @@
 /* xr-lab: what the checks ask of Xen, of a stream and of Xen's trace. */
 #include "xr-lab.h"
 
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xenctrl.h>
 
 static int usage(void)
@@ -21,6 +18,7 @@ static int usage(void)
 	      "xr-lab memory DOMID FILE          whether its memory is what the stream said last\n"
 	      "xr-lab p2m TRACE DOMID            how Xen mapped the domain's memory\n"
 	      "xr-lab tee FILE                   stdin to stdout, with a copy, in large pieces\n"
+	      "xr-lab tee FILE N BYTES           up to so many bytes behind the Nth checkpoint\n"
 	      "xr-lab damage FILE zero PFN       last contents of the page become zeros\n"
 	      "xr-lab damage FILE flip PFN       one bit of them turns\n"
 	      "xr-lab damage FILE copy PFN FROM  they become those of another page\n"
@@ -66,32 +64,6 @@ static int ask_xen(int argc, char **argv)
 	return ret;
 }
 
-static bool put(int fd, const char *p, ssize_t n)
-{
-	for (ssize_t done; n > 0; p += done, n -= done) {
-		done = write(fd, p, (size_t)n);
-		if (done < 0)
-			return false;
-	}
-	return true;
-}
-
-/* busybox's tee copies a KiB at a time: minutes for a migration under emulation. */
-static int tee_file(const char *path)
-{
-	static char buf[1 << 20];
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return 1;
-	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, sizeof(buf));
-	do
-		n = read(STDIN_FILENO, buf, sizeof(buf));
-	while (n > 0 && put(STDOUT_FILENO, buf, n) && put(fd, buf, n));
-	return close(fd) || n ? 1 : 0;
-}
-
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -106,7 +78,10 @@ int main(int argc, char **argv)
 		return domain_spoil((uint32_t)atoi(argv[2]), strtoul(argv[3], NULL, 0),
 				    strtoul(argv[4], NULL, 0));
 	if (!strcmp(what, "tee") && argc == 3)
-		return tee_file(argv[2]);
+		return stream_tee(argv[2]);
+	if (!strcmp(what, "tee") && argc == 5)
+		return stream_tee_cut(argv[2], strtoul(argv[3], NULL, 0),
+				      strtoul(argv[4], NULL, 0));
 	if (!strcmp(what, "stream") && argc == 3)
 		return stream_print(argv[2]);
 	if (!strcmp(what, "memory") && argc == 4)

@@ -3,10 +3,17 @@
 #ifndef XR_LAB_H
 #define XR_LAB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* What the memory part of a save file or captured migration says, as name=value words. */
 int stream_print(const char *path);
+
+/* stdin to stdout, in large pieces, and to a file. The second one ends so many bytes behind a
+ * checkpoint, from 1, or behind the start (0); then FILE.cut is there, and both ends stay open
+ * until it is gone. */
+int stream_tee(const char *path);
+int stream_tee_cut(const char *path, unsigned long checkpoint, size_t bytes);
 
 /* Spoil one thing in a save file in place; see usage() for the kinds. */
 int stream_damage(const char *path, const char *kind, unsigned long pfn, unsigned long other);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A tiny PVH guest that checks itself: it fills all its memory with a pattern of (page number,
+ * A tiny guest that checks itself: it fills all its memory with a pattern of (page number,
  * generation), keeps rewriting part of it, and after each resume verifies every page.
- * One CPU, 32-bit, no paging, no interrupts: addresses are guest-physical, waiting is polling.
+ * One CPU, 32-bit, no interrupts: waiting is polling. Built twice: as a PVH guest without paging,
+ * and as a PV guest (PV), whose page tables map all its memory from MEMORY on.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -13,24 +14,55 @@
 #include <stdint.h>
 #include <xen/xen.h>
 
+#include <xen/event_channel.h>
+#include <xen/io/console.h>
+#include <xen/io/xs_wire.h>
+
 #define PAGE 4096u
+#ifdef PV
+#define MEMORY 0xc0000000u
+#else
+#define MEMORY 0u
+#endif
+#define AT(pfn) ((void *)(MEMORY + (uint32_t)(pfn)*PAGE))
+#define PFN_OF(address) (((uint32_t)(address)-MEMORY) / PAGE)
 
-/* ---- xen.c: what we ask of Xen, the console and xenstore ---- */
+/* ---- pvh.c, pv.c: the two kinds of guest ---- */
 
-/* Once, at boot. Stops silently if this is no Xen. */
-void xen_init(void);
+extern char command_line[256];
 
-/* Map shared info, find console and xenstore: at boot, and in a new domain after each restore. */
-void xen_attach(void);
+/* Once, at boot, with what Xen hands over: finds all that is in struct xen. */
+void boot(const void *info);
+
+/* memory_add() for all that is ours: what Xen has handed over may lie in there. */
+void boot_memory(void);
 
 /* Returns true if we went on in the same domain (the suspend was cancelled or a checkpoint). */
 bool xen_suspend(void);
+
+/* XENMEM_populate_physmap, XENMEM_decrease_reservation of n single frames: how many were done. */
+unsigned int xen_populate(const xen_pfn_t *pfns, unsigned int n);
+unsigned int xen_release(const xen_pfn_t *pfns, unsigned int n);
+
+/* Whether there is memory at a page that was released. */
+bool xen_has_memory(unsigned int pfn);
+
+/* ---- xen.c: what both ask of Xen, the console and xenstore ---- */
+
+struct xen {
+	volatile struct shared_info *shared;
+	volatile struct xencons_interface *console;
+	volatile struct xenstore_domain_interface *store;
+	evtchn_port_t console_port, store_port;
+};
+extern struct xen xen;
+
+long hypercall(unsigned int nr, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 void xen_shutdown(unsigned int reason) __attribute__((noreturn));
 void xen_sleep(unsigned int ms);
 
-/* XENMEM_populate_physmap, XENMEM_decrease_reservation of n single frames: how many were done. */
-unsigned int xen_populate(const xen_pfn_t *gfns, unsigned int n);
-unsigned int xen_release(const xen_pfn_t *gfns, unsigned int n);
+/* One of the two memory operations above. */
+unsigned int xen_reserve(unsigned int cmd, xen_pfn_t *frames, unsigned int n);
 
 /* %s, %u, %x and %%; waits where the ring is full. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

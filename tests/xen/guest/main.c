@@ -9,24 +9,6 @@
 
 #include <xen/sched.h>
 
-/* hvm_start_info and hvm_memmap_table_entry of Xen's PVH boot protocol, version 1 */
-struct start_info_pvh {
-	uint32_t magic, version, flags, nr_modules;
-	uint64_t modules, cmdline, rsdp, memmap;
-	uint32_t memmap_entries, reserved;
-};
-
-struct memmap_entry {
-	uint64_t addr, size;
-	uint32_t type, reserved;
-};
-
-#define MEMMAP_RAM 1
-#define MAX_ENTRIES 32u
-
-static char command_line[256];
-static struct memmap_entry memmap[MAX_ENTRIES];
-
 static unsigned int number(const char *s)
 {
 	unsigned int v = 0;
@@ -55,22 +37,6 @@ static unsigned int option(const char *key, unsigned int fallback)
 		if ((s == command_line || s[-1] == ' ') && starts_with(s, key))
 			return number(s + n);
 	return fallback;
-}
-
-/* The boot information lies in memory that is about to be filled. */
-static unsigned int save_start_info(const struct start_info_pvh *si)
-{
-	const struct memmap_entry *from = (const void *)(uint32_t)si->memmap;
-	const char *cmdline = (const char *)(uint32_t)si->cmdline;
-	unsigned int n = si->version ? si->memmap_entries : 0;
-
-	for (size_t i = 0; cmdline && cmdline[i] && i < sizeof(command_line) - 1; i++)
-		command_line[i] = cmdline[i];
-	if (n > MAX_ENTRIES)
-		n = MAX_ENTRIES;
-	for (unsigned int i = 0; i < n; i++)
-		memmap[i] = from[i];
-	return n;
 }
 
 static void suspend(unsigned int tick)
@@ -117,18 +83,15 @@ static void live(void)
 	}
 }
 
-void guest_main(const struct start_info_pvh *si);
+void guest_main(const void *info);
 
-void guest_main(const struct start_info_pvh *si)
+void guest_main(const void *info)
 {
-	unsigned int entries = save_start_info(si), target = ~0u;
+	unsigned int target = ~0u;
 	char kib[16];
 
-	xen_init();
-	xen_attach();
-	for (unsigned int i = 0; i < entries; i++)
-		if (memmap[i].type == MEMMAP_RAM)
-			memory_add(memmap[i].addr, memmap[i].addr + memmap[i].size);
+	boot(info);
+	boot_memory();
 	if (store_read("memory/target", kib, sizeof(kib)))
 		target = number(kib) / 4;
 	memory_fill(target, option("holes=", 1) != 0);

@@ -41,7 +41,7 @@ static uint32_t mix(uint32_t a, uint32_t b)
 
 static volatile uint32_t *page(unsigned int pfn)
 {
-	return (volatile uint32_t *)(pfn * PAGE);
+	return AT(pfn);
 }
 
 static void write_page(unsigned int pfn)
@@ -109,7 +109,7 @@ static bool is_filled(unsigned int pfn)
 void memory_add(uint64_t start, uint64_t end)
 {
 	unsigned int pfn = (unsigned int)((start + PAGE - 1) / PAGE), last;
-	uint32_t image = (uint32_t)image_start / PAGE, image_last = (uint32_t)image_end / PAGE;
+	const uint32_t image = PFN_OF(image_start), image_last = PFN_OF(image_end);
 
 	last = end / PAGE < MAX_PAGES ? (unsigned int)(end / PAGE) : MAX_PAGES;
 	for (; pfn < last; pfn++) {
@@ -260,8 +260,7 @@ void memory_check_all(void)
 		if (is_filled(pfn)) {
 			if (first_wrong(page(pfn), pfn, generation[pfn]) != WORDS)
 				name_bad(pfn);
-		} else if (generation[pfn] == HOLE && page(pfn)[0] != ~0u) {
-			/* an access to nothing reads as all ones */
+		} else if (generation[pfn] == HOLE && xen_has_memory(pfn)) {
 			if (!memory.filled_holes++)
 				say("hole 0x%x has memory in it", pfn);
 		}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The only process of a Linux test guest: keeps fill=MIB of memory filled with a pattern of (page,
- * generation), rewrites dirty=PAGES a tick, verifies all of it every tick, and counts. Prints the
- * same words as the tiny guest. tick=MS.
+ * generation), rewrites dirty=PAGES a tick, verifies all of it every tick, and counts, on all CPUs
+ * by turns. Prints the same words as the tiny guest. tick=MS.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,17 @@ static unsigned long option(const char *cmdline, const char *key, unsigned long 
 	return fallback;
 }
 
+/* A CPU that has not come back would keep the next tick from being counted. */
+static int next_cpu(unsigned long tick)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(tick % (unsigned long)sysconf(_SC_NPROCESSORS_CONF), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	return sched_getcpu();
+}
+
 static void set_up(char *cmdline, size_t size)
 {
 	ssize_t n;
@@ -111,7 +123,7 @@ int main(void)
 			write_page((i & 1 ? (seed = mix(seed + STRIDE)) : next++) % pages);
 		for (uint64_t n = 0; n < pages; n++)
 			check_page(n);
-		printf("tick %lu bad=%lu\n", tick, bad);
+		printf("tick %lu bad=%lu cpu=%d\n", tick, bad, next_cpu(tick));
 		nanosleep(&nap, NULL);
 	}
 }
