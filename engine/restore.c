@@ -460,6 +460,19 @@ static void fill_result(struct xr_restore *r, struct xr_result *res)
 		res->populate.busy = total - waited - cs.dispatch_blocked;
 }
 
+/* The fd. Whoever reads on would read from somewhere else if its offset were not right. */
+static int give_back(struct xr_restore *r, int rc, struct xr_error *err)
+{
+	const int moved = xr_stream_close(&r->stream);
+
+	if (rc || !moved)
+		return rc;
+	r->complete = false;
+	return xr_fail_host(err, moved, XR_STAGE_STREAM, NULL, XR_NO_PFN,
+			    "cannot put the offset of the stream's file behind its end: %s",
+			    strerror(-moved));
+}
+
 int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 {
 	struct xr_error local;
@@ -485,7 +498,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 		fill_result(r, res);
 	if (rc)
 		place(r, err);
-	xr_stream_close(&r->stream);
+	rc = give_back(r, rc, err);
 	xr_copy_close(&r->copy);
 	if (res) /* workers unmap as they end: that is part of it */
 		res->seconds = (double)(xr_now() - r->begun) / 1e9;

@@ -282,18 +282,19 @@ static void drop_ready(struct xr_stream *s)
 	}
 }
 
-void xr_stream_close(struct xr_stream **stream)
+int xr_stream_close(struct xr_stream **stream)
 {
 	struct xr_stream *s = *stream;
+	int rc = 0;
 
 	if (!s)
-		return;
+		return 0;
 	if (s->running) {
 		stop_thread(s);
 		drop_ready(s);
 	}
-	if (s->consumed != XR_NO_OFFSET)
-		lseek(s->cfg.fd, (off_t)s->consumed, SEEK_SET);
+	if (s->consumed != XR_NO_OFFSET && lseek(s->cfg.fd, (off_t)s->consumed, SEEK_SET) < 0)
+		rc = -errno;
 	xr_reader_close(&s->frame.rd);
 	if (s->stop[1] >= 0)
 		close(s->stop[1]);
@@ -303,4 +304,5 @@ void xr_stream_close(struct xr_stream **stream)
 	free(s->idle);
 	free(s);
 	*stream = NULL;
+	return rc;
 }

@@ -140,7 +140,8 @@ bool xr_stream_locate(struct xr_stream *s, const struct xr_index *index, uint64_
 void xr_stream_times(const struct xr_stream *s, struct xr_stage_times *t);
 
 /* Stop and join the thread, put the shared file offset right (a stage that was never started leaves
- * it where it was), free. Items that were taken must be released. */
-void xr_stream_close(struct xr_stream **s);
+ * it where it was), free. Items that were taken must be released. 0, or why the offset is not
+ * right, as a negative errno. */
+int xr_stream_close(struct xr_stream **s);
 
 #endif

@@ -247,6 +247,9 @@ bool once(struct once *o, const struct why *why)
 	if (o->fault == FAULT_HOST)
 		o->sprung = calls_of(m, o->call) - before >= o->nth;
 	ok = fair(o, why, m, rc, &err, start_of(&f));
+	if (ok && !rc && !o->cp && o->source == FEED_FILE &&
+	    lseek(f.fd, 0, SEEK_CUR) != f.start + (off_t)o->b->end_offset)
+		ok = why_not(why, "the file's offset is not behind END");
 	if (ok && entries("/proc/self/fd") != fds)
 		ok = why_not(why, "%u descriptors, not %u", entries("/proc/self/fd"), fds);
 	if (ok && !TSAN && threads() != tasks) /* TSan starts one of its own */

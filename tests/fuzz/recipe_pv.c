@@ -24,10 +24,11 @@ static bool is_special(uint64_t pfn)
 	       (pfn >= PVG_ROOT && pfn < PVG_L1 + L1_TABLES);
 }
 
-/* The guest that pvguest.h makes, cut down to its first pages. */
+/* The guest that pvguest.h makes, cut down to its first pages. Of the holes at its end page tables
+ * name two all the same. */
 static void cut_down(struct pvguest *g)
 {
-	for (uint64_t pfn = PV_PFNS; pfn < PVG_PFNS; pfn++)
+	for (uint64_t pfn = PV_PFNS - 2; pfn < PVG_PFNS; pfn++)
 		pvguest_pte(g, PVG_L1 + pfn / 512, pfn % 512, 0, 0);
 	for (unsigned int i = L1_TABLES; i < (PVG_PFNS + 511) / 512; i++)
 		pvguest_pte(g, PVG_L2, i, 0, 0);
