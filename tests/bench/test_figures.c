@@ -143,7 +143,8 @@ Test(summary, tells_what_mapped_is_made_of)
 
 	cr_assert_eq(bench_parse(BENCH_MAPPED,
 				 "{\"seconds\": 1, \"populate\": 0.1, \"map\": 0.2, \"touch\": 0.4,"
-				 " \"copy\": 0.3, \"unmap\": 0.05}",
+				 " \"copy\": 0.3, \"unmap\": 0.05, \"touch_fresh\": 1e-5,"
+				 " \"touch_again\": 1e-7}",
 				 &r),
 		     0);
 	sum = bench_summarise(&c);
@@ -152,6 +153,8 @@ Test(summary, tells_what_mapped_is_made_of)
 	cr_assert_float_eq(sum.part_ns[BENCH_PART_TOUCH], 4e5, 1e-6);
 	cr_assert_float_eq(sum.part_ns[BENCH_PART_COPY], 3e5, 1e-6);
 	cr_assert_float_eq(sum.part_ns[BENCH_PART_UNMAP], 5e4, 1e-6);
+	cr_assert_float_eq(sum.touch_fresh_ns, 1e4, 1e-6);
+	cr_assert_float_eq(sum.touch_again_ns, 100, 1e-6);
 }
 
 Test(summary, ratio_pairs_the_rounds)

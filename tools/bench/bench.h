@@ -65,12 +65,13 @@ struct bench_run {
 	bool has_stages, has_calls, has_mapped;
 	struct bench_stage_times stage[BENCH_STAGE_COUNT];
 	double calls[BENCH_CALL_COUNT];
-	double mapped;		       /* pages */
-	double extents;		       /* granted, of any size */
-	double part[BENCH_PART_COUNT]; /* mapped: seconds */
-	double apply, apply_longest;   /* of checkpoints: seconds on average, at most */
-	uint64_t populated;	       /* frames the guest has; 0: not known */
-	uint64_t whole_2m;	       /* entries of 2M (a 1G one counts 512) */
+	double mapped;			 /* pages */
+	double extents;			 /* granted, of any size */
+	double part[BENCH_PART_COUNT];	 /* mapped: seconds */
+	double touch_fresh, touch_again; /* mapped: seconds a frame */
+	double apply, apply_longest;	 /* of checkpoints: seconds on average, at most */
+	uint64_t populated;		 /* frames the guest has; 0: not known */
+	uint64_t whole_2m;		 /* entries of 2M (a 1G one counts 512) */
 	double huge;	      /* of what should lie in huge pages, this share did; < 0: nothing */
 	unsigned int workers; /* ours: as it was; mapped: processes; limit: threads */
 	char how[48];	      /* ours: "process, io_uring, indexed" */
@@ -143,6 +144,7 @@ struct bench_summary {
 	double extents_per_gib;
 	double apply,
 		apply_longest; /* checkpoints: seconds, medians of the rounds' averages, maxima */
+	double touch_fresh_ns, touch_again_ns;
 	double part_ns[BENCH_PART_COUNT]; /* mapped: per frame of the guest, all workers together */
 };
 struct bench_summary bench_summarise(const struct bench_cell *cell);

@@ -90,7 +90,8 @@ static int mapped_body(void *arg, FILE *out)
 	for (unsigned int i = 0; !rc && i < BENCH_PART_COUNT; i++)
 		fprintf(out, ", \"%s\": %.9f", bench_part_names[i], m.part[i]);
 	if (!rc)
-		fprintf(out, "}\n");
+		fprintf(out, ", \"touch_fresh\": %.9f, \"touch_again\": %.9f}\n", m.touch_fresh,
+			m.touch_again);
 	return told(rc);
 }
 
@@ -242,6 +243,8 @@ int bench_parse(enum bench_who who, const char *text, struct bench_run *run)
 		}
 		for (unsigned int i = 0; who == BENCH_MAPPED && i < BENCH_PART_COUNT; i++)
 			run->part[i] = real_of(j, bench_part_names[i]);
+		run->touch_fresh = real_of(j, "touch_fresh");
+		run->touch_again = real_of(j, "touch_again");
 	}
 	json_decref(j);
 	return rc;

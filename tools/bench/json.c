@@ -108,6 +108,8 @@ static json_t *parts_json(const struct bench_summary *s)
 
 	for (unsigned int i = 0; i < BENCH_PART_COUNT; i++)
 		set(j, bench_part_names[i], json_real(s->part_ns[i]));
+	set(j, "touch_fresh", json_real(s->touch_fresh_ns));
+	set(j, "touch_again", json_real(s->touch_again_ns));
 	return j;
 }
 

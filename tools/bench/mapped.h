@@ -26,6 +26,10 @@ extern const char *const bench_part_names[BENCH_PART_COUNT];
 struct bench_mapped {
 	double seconds;		       /* until the last mapping is gone */
 	double part[BENCH_PART_COUNT]; /* seconds, those of all workers together */
+	/* Seconds for a touch of a frame that had been written through a mapping which is gone:
+	 * through another, and once more through that. They tell what mapping costs from what
+	 * memory does that is new to the machine. Outside of the time. */
+	double touch_fresh, touch_again;
 };
 
 /*

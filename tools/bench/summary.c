@@ -92,6 +92,8 @@ struct bench_summary bench_summarise(const struct bench_cell *c)
 	s.seconds = field(c, offsetof(struct bench_run, seconds));
 	s.process_seconds = median(c, offsetof(struct bench_run, process_seconds));
 	s.cpu_seconds = median(c, offsetof(struct bench_run, cpu_seconds));
+	s.touch_fresh_ns = median(c, offsetof(struct bench_run, touch_fresh)) * 1e9;
+	s.touch_again_ns = median(c, offsetof(struct bench_run, touch_again)) * 1e9;
 	s.apply = median(c, offsetof(struct bench_run, apply));
 	s.apply_longest = median(c, offsetof(struct bench_run, apply_longest));
 	if (c->stream->bytes) {

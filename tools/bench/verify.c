@@ -8,16 +8,26 @@
 #include <errno.h>
 #include <string.h>
 
-#define SAMPLES 256u
+#define SAMPLES 4096u
 
-/* A few frames against the generator's oracle; the tests check them all. */
-static int sample_contents(const struct xr_gen_options *o, struct xr_model *m, uint64_t *wrong)
+/* One of each stretch of pfns, another in each run. */
+static uint64_t sample(uint64_t pfns, uint64_t i, uint64_t run)
+{
+	const uint64_t stretch = (pfns + SAMPLES - 1) / SAMPLES;
+	const uint64_t pfn = i * stretch + (i + 1) * (run + 1) * 0x9e3779b97f4a7c15 % stretch;
+
+	return pfn < pfns ? pfn : pfns - 1;
+}
+
+/* Some frames against the generator's oracle; the tests check them all. */
+static int sample_contents(const struct xr_gen_options *o, struct xr_model *m, uint64_t run,
+			   uint64_t *wrong)
 {
 	const uint64_t pfns = xr_gen_pfns(o);
 	unsigned char want[4096], got[4096];
 
 	for (uint64_t i = 0; i < SAMPLES; i++) {
-		const uint64_t pfn = *wrong = i * (pfns - 1) / (SAMPLES - 1);
+		const uint64_t pfn = *wrong = sample(pfns, i, run);
 		const bool there = xr_gen_expect_page(o, pfn, want);
 		const int rc = xr_model_peek(m, pfn, got);
 
@@ -70,7 +80,7 @@ int bench_verify(const struct bench_cell *c, struct xr_model *m, const struct be
 	}
 	if (!s->generated)
 		return compare_contents(s, m, text, size);
-	if (sample_contents(&s->gen, m, &pfn)) {
+	if (sample_contents(&s->gen, m, c->done, &pfn)) {
 		snprintf(text, size, "restored pfn %#llx wrongly", (unsigned long long)pfn);
 		return -EBADMSG;
 	}
