@@ -58,7 +58,7 @@ Test(calls, a_gigabyte_with_holes_from_an_index)
 Test(calls, nothing_is_asked_for_what_is_there)
 {
 	struct xr_pfnset *want = xr_pfnset_new();
-	uint64_t pfns[600];
+	uint64_t pfns[600], calls;
 	struct rig r;
 
 	rig_open(&r, XR_POLICY_EXACT, 9);
@@ -68,13 +68,33 @@ Test(calls, nothing_is_asked_for_what_is_there)
 	rig_begin(&r);
 	xr_physmap_foresee(r.pm, want);
 	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, 600, &r.err), 0);
-	cr_assert_eq(r.f.populate_calls, 1);
-	cr_assert_eq(r.f.extents_of[9], 2);
+	calls = r.f.populate_calls;
+	cr_assert_eq(r.f.extents_of[9], 9, "a whole step of the plan");
 	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, pfns, 600, &r.err), 0);
-	cr_assert_eq(r.f.populate_calls, 1);
+	cr_assert_eq(r.f.populate_calls, calls);
 	cr_assert_eq(xr_physmap_finish(r.pm, &r.err), 0);
 	cr_assert_eq(xr_physmap_ahead(r.pm, &r.err), 0);
 	cr_assert_eq(r.f.tot_pages, 5000);
+	xr_pfnset_free(want);
+	rig_close(&r);
+}
+
+/* What is far from where the plan is must not make everything in between wait. */
+Test(calls, what_lies_far_ahead_is_asked_for_alone)
+{
+	struct xr_pfnset *want = xr_pfnset_new();
+	uint64_t pfn = 100 * 512;
+	struct rig r;
+
+	rig_open(&r, XR_POLICY_EXACT, 9);
+	xr_pfnset_add(want, 0, 200 * 512);
+	rig_begin(&r);
+	xr_physmap_foresee(r.pm, want);
+	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, &pfn, 1, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 512);
+	pfn = 3 * 512;
+	cr_assert_eq(xr_physmap_ensure(r.pm, NULL, &pfn, 1, &r.err), 0);
+	cr_assert_eq(r.f.tot_pages, 17 * 512, "a step from the beginning");
 	xr_pfnset_free(want);
 	rig_close(&r);
 }
