@@ -69,20 +69,35 @@ static int read_run(const struct xr_contents *c, size_t i, size_t n, unsigned ch
 	return 0;
 }
 
+/*
+ * What the kernel has put into a fresh mapping is dear to look at where page tables are shadowed:
+ * the first touch from here is paid once more.
+ */
+static int read_through(const struct xr_contents *c, size_t i, size_t n, unsigned char *to,
+			struct xr_error *err)
+{
+	const int rc = read_run(c, i, n, c->scratch, err);
+
+	if (!rc)
+		memcpy(to, c->scratch, n * XR_PAGE_SIZE);
+	return rc;
+}
+
 int xr_contents_write(const struct xr_contents *c, struct xr_error *err)
 {
+	const bool through = c->looked_at && !c->from;
 	size_t run;
 	int rc;
 
 	for (size_t i = 0; i < c->n; i += run) {
 		unsigned char *to = c->to + i * XR_PAGE_SIZE;
 
-		run = run_length(c, i, c->n);
+		run = run_length(c, i, through ? XR_SCRATCH_PAGES : c->n);
 		if (c->from) {
 			memcpy(to, c->from + source_page(c, i) * XR_PAGE_SIZE, run * XR_PAGE_SIZE);
 			continue;
 		}
-		rc = read_run(c, i, run, to, err);
+		rc = through ? read_through(c, i, run, to, err) : read_run(c, i, run, to, err);
 		if (rc)
 			return rc;
 	}

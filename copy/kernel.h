@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#define XR_SCRATCH_PAGES 64u /* what a compare with the file needs */
+#define XR_SCRATCH_PAGES 64u
 
 /*
  * Contents for n frames mapped in one stretch at `to`. Page i of them lies at page
@@ -25,7 +25,8 @@ struct xr_contents {
 	int fd;
 	bool ours; /* the file is not the stream: what fails there is no fault of the stream's */
 	uint64_t offset;
-	unsigned char *scratch; /* XR_SCRATCH_PAGES pages, for compare */
+	bool looked_at; /* once written, the frames are read: then not by the kernel's hand */
+	unsigned char *scratch; /* XR_SCRATCH_PAGES pages, for that and for compare */
 	const uint64_t *pfns;
 	const struct xr_where *where;
 };
