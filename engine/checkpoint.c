@@ -60,7 +60,10 @@ int xr_checkpoint_taken(struct xr_restore *r, const struct xr_where *where, stru
 	if (c->buffering)
 		count_applied(c);
 	xr_backlog_clear(r->backlog);
-	c->buffering = c->preparing = true;
+	c->buffering = true;
+	/* A guest that runs here changes its frames by itself: none may be put into its way before
+	 * the checkpoint is good. */
+	c->preparing = r->set.type == XR_STREAM_REMUS;
 	c->complete++;
 	return r->set.type == XR_STREAM_COLO ? xr_colo_run(r, where, err) : 0;
 }
@@ -107,11 +110,13 @@ static int prepare(struct xr_restore *r, const struct xr_item *it, struct xr_err
 
 /*
  * A stream that fails says that the saving side is gone, or out of its mind. A host that fails here
- * does not: there the guest may still run, and must not run twice.
+ * does not, nor does what is only more than this side takes: there the guest may still run, and
+ * must not run twice.
  */
 static bool is_the_streams(const struct xr_error *e)
 {
-	return e->stage == XR_STAGE_STREAM && !e->host_failed && e->code != -ECANCELED;
+	return e->stage == XR_STAGE_STREAM && !e->host_failed && e->code != -ECANCELED &&
+	       e->code != -EOPNOTSUPP && e->code != -E2BIG;
 }
 
 int xr_checkpoint_keep(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)

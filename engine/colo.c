@@ -112,11 +112,37 @@ static int dirty_failed(int rc, const struct xr_where *where, struct xr_error *e
 			    "cannot tell which pages the guest wrote: %s", strerror(-rc));
 }
 
-static int sent(struct xr_restore *r, int rc, struct xr_error *err)
+static int sent(struct xr_restore *r, int rc, const struct xr_where *where, struct xr_error *err)
 {
 	if (rc == -ECANCELED)
 		return xr_check_cancel(r, err);
-	return rc ? xr_fail_over(r, "the list of dirty pages cannot be sent back") : 0;
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		return xr_fail_over(r, "nobody takes the list of dirty pages any more");
+	return rc ? xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
+				 "cannot send back the list of dirty pages: %s", strerror(-rc))
+		  : 0;
+}
+
+/* Xen tells only by mapping them. */
+int xr_colo_present(struct xr_restore *r, const struct xr_where *where, const uint64_t *pfns,
+		    size_t n, bool *there, struct xr_error *err)
+{
+	const struct xr_host_ops *ops = r->host->ops;
+	int status[XR_WINDOW];
+	void *at;
+	int rc = xr_open_mapper(r, where, err);
+
+	if (rc)
+		return rc;
+	r->other_calls += 2;
+	at = ops->map(r->mapper, n, pfns, status);
+	for (size_t i = 0; i < n; i++)
+		there[i] = at && !status[i];
+	rc = at ? ops->unmap(r->mapper, at, n) : errno == ENOENT || errno == EINVAL ? 0 : -errno;
+	return rc ? xr_fail_host(err, rc, XR_STAGE_ENGINE, where, pfns[0],
+				 "cannot tell which frames the guest has given back: %s",
+				 strerror(-rc))
+		  : 0;
 }
 
 /* Of the guest as it is now: when the restore began it had no page. */
@@ -145,7 +171,7 @@ static int send_dirty(struct xr_restore *r, const struct xr_where *where, struct
 	if (rc)
 		rc = dirty_failed(rc, where, err);
 	else
-		rc = sent(r, send_list(r, bitmap, words, count), err);
+		rc = sent(r, send_list(r, bitmap, words, count), where, err);
 	free(bitmap);
 	return rc;
 }
@@ -156,6 +182,8 @@ static int complete(struct xr_restore *r, struct xr_error *err)
 
 	if (!rc)
 		rc = r->guest.ops->complete(r, err);
+	if (!rc)
+		xr_physmap_runs(r->pm);
 	r->check.completed |= !rc;
 	return rc;
 }

@@ -44,25 +44,12 @@ int xr_pv_set(const struct xr_pv *pv, void *base, size_t at, uint64_t value)
 	return 0;
 }
 
-int xr_pv_open_mapper(struct xr_restore *r, const struct xr_where *where, struct xr_error *err)
-{
-	int rc;
-
-	if (r->mapper)
-		return 0;
-	rc = r->host->ops->mapper_open(r->host, &r->mapper);
-	if (!rc)
-		return 0;
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
-			    "cannot map memory of the guest: %s", strerror(-rc));
-}
-
 void *xr_pv_map(struct xr_restore *r, const uint64_t *gfns, size_t n, const struct xr_where *where,
 		uint64_t pfn, struct xr_error *err)
 {
 	const struct xr_host_ops *ops = r->host->ops;
 	int status[XR_WINDOW];
-	int rc = xr_pv_open_mapper(r, where, err);
+	int rc = xr_open_mapper(r, where, err);
 	void *at;
 
 	if (rc)

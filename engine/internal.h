@@ -79,7 +79,7 @@ struct xr_restore {
 	uint32_t cancelled; /* atomically accessed */
 	bool ran;
 	bool sandboxed;
-	struct xr_mapper *mapper; /* the engine's own, for PV guests; NULL before the first use */
+	struct xr_mapper *mapper; /* the engine's own, for PV and COLO; NULL before the first use */
 
 	bool verify;
 	uint64_t begun;	 /* ns */
@@ -139,7 +139,7 @@ void xr_guest_free(struct xr_restore *r);
 int xr_pv_open(struct xr_restore *r, const struct xr_dominfo *dom, struct xr_error *err);
 void xr_pv_free(struct xr_restore *r);
 /* Before the sandbox, which lets nothing be opened; else it is opened when it is needed. */
-int xr_pv_open_mapper(struct xr_restore *r, const struct xr_where *where, struct xr_error *err);
+int xr_open_mapper(struct xr_restore *r, const struct xr_where *where, struct xr_error *err);
 
 /* Records that every kind of guest handles alike. -ENOENT: not one of those. */
 int xr_control_common(struct xr_restore *r, struct xr_item *item, struct xr_error *err);

@@ -2,6 +2,7 @@
 /* The life of one restore: what xr_open() starts, xr_run() runs and xr_close() ends. */
 #include "base/clock.h"
 #include "base/filter.h"
+#include "checkpoint.h"
 #include "internal.h"
 #include "settings.h"
 
@@ -222,6 +223,19 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 	return in->pv ? xr_pv_open(r, &dom, err) : 0;
 }
 
+int xr_open_mapper(struct xr_restore *r, const struct xr_where *where, struct xr_error *err)
+{
+	int rc;
+
+	if (r->mapper)
+		return 0;
+	rc = r->host->ops->mapper_open(r->host, &r->mapper);
+	if (!rc)
+		return 0;
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			    "cannot map memory of the guest: %s", strerror(-rc));
+}
+
 /* Called when nothing is left to be opened and nothing of the stream is read. */
 static int confine(void *ctx, struct xr_error *err)
 {
@@ -230,7 +244,7 @@ static int confine(void *ctx, struct xr_error *err)
 
 	if (!r->set.sandbox)
 		return 0;
-	rc = r->p2m ? xr_pv_open_mapper(r, NULL, err) : 0;
+	rc = r->p2m || r->set.type == XR_STREAM_COLO ? xr_open_mapper(r, NULL, err) : 0;
 	if (rc)
 		return rc;
 	rc = xr_filter_confine(XR_FILTER_ENGINE);
@@ -310,6 +324,12 @@ static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns,
 	return rc ? rc : xr_receipt_forget(r, where, pfns, n, err);
 }
 
+static int present(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		   bool *there, struct xr_error *err)
+{
+	return xr_colo_present(ctx, where, pfns, n, there, err);
+}
+
 static int heed(void *ctx, struct xr_error *err)
 {
 	return xr_pulse(ctx, err);
@@ -322,6 +342,7 @@ static int open_physmap(struct xr_restore *r, struct xr_error *err)
 		.max_order = r->set.max_order,
 		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
 		.retire = retire,
+		.present = present,
 		.heed = heed,
 		.p2m = r->guest.pv ? r->p2m : NULL,
 		.ctx = r,

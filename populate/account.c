@@ -125,13 +125,12 @@ static int book_split(struct xr_physmap *pm, uint64_t gfn)
 	return xr_pfnset_del(pm->whole_2m, gfn >> XR_ORDER_2M, 1);
 }
 
-static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
-			struct xr_pfnset *set)
+static int book_gone(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
+		     struct xr_pfnset *set)
 {
 	for (size_t i = 0; pm->cfg.p2m && i < n; i++)
 		xr_p2m_unset(pm->cfg.p2m, gfns[i], (uint64_t)1 << order);
 	pm->owned -= (uint64_t)n << order;
-	pm->stats.released += (uint64_t)n << order;
 	for (size_t i = 0; i < n; i++)
 		if (book_split(pm, gfns[i]))
 			return xr_pm_no_memory(pm);
@@ -143,6 +142,18 @@ static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_
 		i += run;
 	}
 	return 0;
+}
+
+int xr_pm_forget(struct xr_physmap *pm, uint64_t gfn, struct xr_pfnset *set)
+{
+	return book_gone(pm, XR_ORDER_4K, &gfn, 1, set);
+}
+
+static int book_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
+			struct xr_pfnset *set)
+{
+	pm->stats.released += (uint64_t)n << order;
+	return book_gone(pm, order, gfns, n, set);
 }
 
 /* As Xen knows them: of a PV guest by mfn. An extent of it is whole, so its frames follow. */

@@ -118,7 +118,9 @@ static int apply_slice(struct xr_physmap *pm, const struct xr_known *k)
 
 	pm->slice = k->entry;
 	pm->nslice = k->now;
-	ret = xr_pm_balloon_out(pm);
+	ret = pm->runs ? xr_pm_follow_guest(pm) : 0;
+	if (!ret)
+		ret = xr_pm_balloon_out(pm);
 	if (!ret)
 		ret = xr_pm_promote(pm);
 	if (!ret && pm->plan.first_pass)
@@ -209,6 +211,11 @@ int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct
 		at += k.now;
 	}
 	return ret ? ret : check_books(pm);
+}
+
+void xr_physmap_runs(struct xr_physmap *pm)
+{
+	pm->runs = true;
 }
 
 void xr_physmap_limit(struct xr_physmap *pm, uint64_t end)
@@ -350,7 +357,7 @@ static int check_total(struct xr_physmap *pm)
 	uint64_t expected = pm->start_pages + xr_pfnset_count(pm->plan.populated);
 	int ret = xr_pm_read_limits(pm);
 
-	if (ret || pm->owned >= expected)
+	if (ret || pm->runs || pm->owned >= expected)
 		return ret;
 	return xr_fail_host(pm->err, -EIO, XR_STAGE_POPULATE, NULL, XR_NO_PFN,
 			    "the domain owns %" PRIu64 " pages, it should own %" PRIu64

@@ -38,6 +38,7 @@ struct xr_physmap {
 	const uint64_t *slice; /* the entries that are carried out */
 	size_t nslice;
 	bool fresh; /* the limits were read in this call */
+	bool runs;  /* the guest may have changed its frames by itself */
 	bool torn;  /* the books may not be those of the host any more */
 
 	struct xr_group big[XR_BATCH_2M];
@@ -63,11 +64,16 @@ int xr_pm_ask(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, s
 int xr_pm_release(struct xr_physmap *pm, unsigned int order, const uint64_t *gfns, size_t n,
 		  struct xr_pfnset *set);
 
+/* The guest has given this frame back by itself: out of the books and out of the set. */
+int xr_pm_forget(struct xr_physmap *pm, uint64_t gfn, struct xr_pfnset *set);
+
 /* release.c */
 int xr_pm_promote(struct xr_physmap *pm); /* allocated RAM of the slice becomes populated */
 int xr_pm_drop(struct xr_physmap *pm, struct xr_pfnset *set, uint64_t end); /* members below end */
 int xr_pm_give_back(struct xr_physmap *pm); /* all guesses that the slice did not confirm */
 int xr_pm_balloon_out(struct xr_physmap *pm);
+int xr_pm_follow_guest(
+	struct xr_physmap *pm); /* of the slice, what it gave back or took by itself */
 
 /* batch.c: back the plan's groups, in as few calls as can be. */
 int xr_pm_carry_out(struct xr_physmap *pm);

@@ -33,6 +33,13 @@ struct xr_physmap_config {
 		      bool clear, struct xr_error *err);
 
 	/*
+	 * At which of these pfns does the guest have a frame? Asked after xr_physmap_runs(), of up
+	 * to XR_WINDOW at a time. 0 or an error.
+	 */
+	int (*present)(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		       bool *there, struct xr_error *err);
+
+	/*
 	 * Go on? Called before each call that gives frames to the guest or takes them back, so that
 	 * one such call is the most that a cancel waits for. 0, or an error that ends all. May be
 	 * NULL.
@@ -80,6 +87,10 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
  * as much done as was done, and applying them may still succeed.
  */
 int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct xr_error *err);
+
+/* From now on the guest runs between calls, and may give frames back or take some by itself: see
+ * `present`. */
+void xr_physmap_runs(struct xr_physmap *pm);
 
 /* The guest ends before this pfn: nothing is guessed behind it. */
 void xr_physmap_limit(struct xr_physmap *pm, uint64_t end);

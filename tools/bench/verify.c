@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define SAMPLES 4096u
+#define SAMPLES 256u
 
 /* One of each stretch of pfns, another in each run. */
 static uint64_t sample(uint64_t pfns, uint64_t i, uint64_t run)

@@ -24,6 +24,7 @@
 /* Each word of progress wakes libxl, so not as often as the engine offers one. */
 #define TELL_EVERY 0.5	       /* s */
 #define TELL_OF_PIPE_EVERY 2.0 /* where it is a line in a log, not one that is overwritten */
+#define BUFFER_MIB_MAX (1ul << 20)
 
 /* By type of stream, what libxl answers to from Xen 4.14 on: static_data_done and restore_results;
  * checkpoint; suspend, postcopy and wait_checkpoint. */
@@ -203,6 +204,24 @@ static void set_callbacks(struct xr_callbacks *cb)
 	cb->suspend = suspend;
 }
 
+/* libxl has no word for it. */
+static void read_buffer_limit(struct xr_settings *s)
+{
+	const char *text = getenv("XENRESTORE_BUFFER_MIB");
+	char *end;
+	unsigned long mib = text ? strtoul(text, &end, 10) : 0;
+
+	if (!text)
+		return;
+	if (mib && mib <= BUFFER_MIB_MAX && !*end)
+		s->buffer_mib = (unsigned int)mib;
+	else
+		fprintf(stderr,
+			"xenrestore-save-helper: XENRESTORE_BUFFER_MIB=%s is not a number of "
+			"MiB from 1 to %lu: it is left at %u\n",
+			text, BUFFER_MIB_MAX, s->buffer_mib);
+}
+
 static void settings(struct xr_settings *s, const struct job *j, struct running *run)
 {
 	xr_settings_default(s);
@@ -217,6 +236,7 @@ static void settings(struct xr_settings *s, const struct job *j, struct running 
 	s->console_port = j->console_port;
 	s->console_domid = j->console_domid;
 	s->sandbox = !getenv("XENRESTORE_NO_SANDBOX");
+	read_buffer_limit(s);
 	set_callbacks(&s->callbacks);
 	s->opaque = run;
 	s->logger = &run->channel.logger;
