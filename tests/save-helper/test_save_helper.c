@@ -60,7 +60,7 @@ static void expect_cut(int fd, const char *order)
 	start_restore(&l, fd, PLAIN, 0);
 	libxl_serve(&l);
 	expect_failure(&l, order, 2);
-	cr_expect_eq(errors_with(&l, ", offset "), 1);
+	cr_expect_eq(errors_with(&l, ", at offset "), 1);
 	cr_expect_eq(errors_with(&l, ", record "), 1);
 	cr_expect_eq(errors_with(&l, "pfn"), 0);
 	xr_model_destroy(&m);
