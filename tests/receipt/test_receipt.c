@@ -227,6 +227,39 @@ Test(receipt, a_domain_s_changed_and_missing_frames_differ)
 	unmake(&m);
 }
 
+static unsigned int writable, readable;
+static void *(*real_map)(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err);
+
+static void *count_map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
+{
+	__atomic_fetch_add(m->read_only ? &readable : &writable, 1, __ATOMIC_RELAXED);
+	return real_map(m, n, gfns, err);
+}
+
+/* Whoever only reads a guest cannot change it. */
+Test(receipt, a_domain_is_mapped_for_reading_only)
+{
+	struct receipt_difference d = { 0 };
+	struct xr_host_ops ops;
+	struct xr_host *host;
+	struct receipt r;
+	struct made m;
+
+	make(&m, four, 4, 1);
+	receipt_of(&r, &m);
+	cr_assert_eq(xr_host_model_open(&host, m.set.model), 0);
+	ops = *host->ops;
+	real_map = ops.map;
+	ops.map = count_map;
+	host->ops = &ops;
+	cr_expect_eq(receipt_compare_domain(&r, host, 2, &d), 0);
+	cr_expect_eq(readable, 4);
+	cr_expect_eq(writable, 0);
+	host->ops->close(host);
+	receipt_free(&r);
+	unmake(&m);
+}
+
 Test(receipt, a_failing_host_is_told)
 {
 	struct receipt_difference d = { 0 };
