@@ -136,8 +136,11 @@ bool xr_digests_region(const struct xr_digests *d, uint64_t from, struct xr_regi
 
 uint64_t xr_digest_add_region(uint64_t so_far, const struct xr_region *region)
 {
-	const uint64_t words[] = { so_far, region->first, region->digest };
+	uint64_t words[3 + 2 * XR_REGION_PAGES / 64] = { so_far, region->first, region->digest };
 
+	_Static_assert(sizeof(region->written) + sizeof(region->own) + 24 == sizeof(words), "all");
+	memcpy(words + 3, region->written, sizeof(region->written));
+	memcpy(words + 3 + XR_REGION_PAGES / 64, region->own, sizeof(region->own));
 	return XXH3_64bits(words, sizeof(words));
 }
 

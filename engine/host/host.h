@@ -123,7 +123,7 @@ struct xr_host_ops {
 	void (*mapper_close)(struct xr_mapper *m);
 
 	/*
-	 * Map n frames readable and writable, contiguous in the order given. Returns NULL with
+	 * Map n frames readable and, but for a read_only mapper, writable, contiguous in the order given. Returns NULL with
 	 * errno on complete failure (err[] then undefined); else err[i] is 0 or a negative errno,
 	 * and a page whose err is not 0 must not be touched. n <= XR_MAP_MAX.
 	 * Plain reads and memory access only: no O_DIRECT, no registered buffers.
@@ -144,6 +144,7 @@ struct xr_host {
 struct xr_mapper {
 	const struct xr_host_ops *ops;
 	int unrestricted; /* errno: why it could reach other domains, too; 0: it can't */
+	bool read_only;	  /* set by who opened it, before it maps: Xen maps nothing writable */
 };
 
 struct xentoollog_logger;

@@ -336,7 +336,9 @@ static void *xen_map(struct xr_mapper *mapper, size_t n, const uint64_t *gfns, i
 {
 	struct xen_mapper *m = (struct xen_mapper *)mapper;
 
-	return xenforeignmemory_map(m->fmem, m->domid, PROT_READ | PROT_WRITE, n, gfns, err);
+	const int prot = mapper->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+
+	return xenforeignmemory_map(m->fmem, m->domid, prot, n, gfns, err);
 }
 
 static int xen_unmap(struct xr_mapper *mapper, void *addr, size_t n)

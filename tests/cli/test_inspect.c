@@ -63,6 +63,7 @@ Test(cli_inspect, inspect_exits_by_its_verdict)
 	cr_expect_eq(sh("head -c 2000000 $S >$D/cut; $P inspect -q $D/cut").code, 1);
 	cr_expect_eq(sh("$P inspect -q /dev/null").code, 1);
 	cr_expect_eq(sh("$P inspect -q $D/absent").code, 2);
+	cr_expect_eq(sh("$P inspect -q $D").code, 2);
 	cr_expect_eq(sh("$P inspect").code, 2);
 	cr_expect_eq(sh("$P inspect --max-order 5 $S").code, 2);
 	cr_expect_eq(sh("$P inspect --frobnicate $S").code, 2);

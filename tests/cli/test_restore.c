@@ -69,6 +69,8 @@ Test(cli_restore, failures_have_codes_and_one_line)
 	expect_failure(&o, 2, "max-order takes 0 (4K), 9 (2M) or 18 (1G), not '4'");
 	o = sh("$P restore --host xen $S");
 	expect_failure(&o, 2, "--domid");
+	o = sh("$P restore --host model --domid 5 $S");
+	expect_failure(&o, 2, "--domid is of --host xen");
 	o = sh("$P restore --host xen --domid 1 $S");
 	expect_failure(&o, 3, "privcmd");
 	o = sh("$P restore --maxmem 4 $S");

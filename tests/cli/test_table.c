@@ -30,6 +30,23 @@ Test(cli_table, bash_completes_from_the_table)
 		strstr(offered("inspect", XR_TEST_DATA "/read_str").out, "read_stream.py"));
 }
 
+/* A file's name is one word, whatever is in it. */
+Test(cli_table, bash_completes_names_with_blanks)
+{
+	static const char *const before[] = { "inspect", "restore --receipt" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct outcome o = sh(
+			"$P completions bash >$D/c; : >\"$D/a b c\"; "
+			"bash -c 'source \"$0\"; COMP_WORDS=(xenrestore %s \"$1\"); "
+			"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; "
+			"echo \"${#COMPREPLY[@]} ${COMPREPLY[0]##*/}\"' $D/c \"$D/a\"",
+			before[i]);
+
+		cr_expect_str_eq(o.out, "1 a b c\n", "%s: %s", before[i], o.err);
+	}
+}
+
 Test(cli_table, completions_name_every_option)
 {
 	struct outcome o =

@@ -69,6 +69,7 @@ Test(cli_verify, a_receipt_is_written_whole_and_taken_whole)
 	expect_failure(&o, 2, "--domid");
 	o = sh("$P verify $D/good --domid 1");
 	expect_failure(&o, 3, "domain 1");
+	expect_failure(&o, 3, "by --stream");
 }
 
 /* A domain of Xen, as it was restored and with one byte changed in it. */
@@ -87,8 +88,13 @@ Test(cli_verify, a_domain_is_held_against_its_receipt)
 	o = sh("%s restore -q --host xen --domid 1 --receipt $D/r $S && %s verify $D/r --domid 1",
 	       verify, verify);
 	cr_expect_eq(o.code, 0, "%s", o.err);
-	cr_expect_not_null(strstr(o.out, "the domain is as the receipt says"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "the memory that was compared of the domain is as the receipt says"), "%s", o.out);
 	cr_expect_not_null(strstr(o.out, "a paused domain that never ran"), "%s", o.out);
+	cr_expect_not_null(strstr(o.out, "not seen  frames outside of the receipt"), "%s", o.out);
+	o = sh("%s verify --json $D/r --domid 1 | python3 -c 'import json, sys; "
+	       "print(json.load(sys.stdin)[\"not_looked_at\"][2])'",
+	       verify);
+	cr_expect_str_eq(o.out, "vcpus\n", "%s", o.err);
 	/* The rings are not compared: backends may write there before the guest runs. */
 	memset(page, 0x5a, sizeof(page));
 	cr_assert_eq(xr_model_poke(m, 0xfeffc, page), 0);

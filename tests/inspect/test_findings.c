@@ -181,7 +181,7 @@ Test(inspect, a_region_that_is_not_large_has_its_reason)
 	cr_expect_eq(in->plan.why[INSPECT_HOLES], 2);
 	cr_expect_eq(in->plan.why[INSPECT_VGA], 1);
 	cr_expect_eq(in->plan.why[INSPECT_TAKEN], 1);
-	cr_expect_eq(in->plan.why[INSPECT_LATE] + in->plan.why[INSPECT_GUEST_END], 0);
+	cr_expect_eq(in->plan.why[INSPECT_LATE] + in->plan.why[INSPECT_STRETCH_END], 0);
 	cr_expect_eq(in->plan.extents_2m, 2048 - 4);
 	cr_expect_eq(in->plan.whole_1g, 2);
 	cr_expect_eq(in->plan.nreasons, 4);

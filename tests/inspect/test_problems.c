@@ -81,6 +81,37 @@ Test(problems, what_is_missing_is_told_once_and_the_rest_is_counted)
 	builder_free(&b);
 }
 
+/* A stream of Remus: good, by a note that tells what restores it; its end is looked at all the same. */
+Test(problems, checkpoints_are_a_note_and_the_rest_is_checked)
+{
+	static const uint64_t entries[] = { 0, 1 };
+
+	for (unsigned int whole = 0; whole < 2; whole++) {
+		const struct inspect_problem *p;
+		struct builder b;
+		struct inspect *in;
+		size_t at;
+
+		begin(&b, XR_EMIT_LIBXL);
+		builder_record(&b, XR_EMIT_CHECKPOINT, NULL, 0);
+		at = b.last_record;
+		builder_page_data(&b, entries, 2, NULL);
+		builder_record(&b, XR_EMIT_CHECKPOINT, NULL, 0);
+		if (whole)
+			builder_context(&b);
+		builder_end(&b, true, 0);
+		in = look(FEED_PIPE, builder_data(&b), builder_size(&b), 3);
+		p = problem(in, INSPECT_NOTE, "--type remus");
+		cr_expect(p && p->what.offset == at && !p->more);
+		cr_expect_eq(in->checkpoints, 2);
+		cr_expect(in->ended && in->libxl_ended);
+		cr_expect_eq(in->worst, whole ? INSPECT_NOTE : INSPECT_BAD);
+		cr_expect_eq(problem(in, INSPECT_BAD, "no HVM_CONTEXT record") != NULL, !whole);
+		unlook(in);
+		builder_free(&b);
+	}
+}
+
 /* A byte that must be zero, and what breaks the format without stopping a restore. */
 struct odd {
 	const char *word;

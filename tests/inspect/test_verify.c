@@ -29,8 +29,6 @@ static struct difference stricter[] = {
 	{ .says = "X86_PV_P2M_FRAMES", .because = "nor this, nor does it count the frames" },
 	{ .says = "in the stream of", .because = "nor which records go with which guest" },
 	{ .says = "HVM_CONTEXT", .because = "it does not look into it, nor whether there is one" },
-	{ .says = "CHECKPOINT record",
-	  .because = "it does not know what kind of stream it looks at" },
 	{ .says = "is beyond", .because = "it knows no limits of pfns" },
 	{ .says = "X86_PV_VCPU_", .because = "it takes blobs of any length" },
 	{ .says = "byte-order mark", .because = "it passes over xl's header" },

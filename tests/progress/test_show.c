@@ -16,7 +16,11 @@
 static const struct xr_result done = { .pages_populated = 77, .seconds = 1.5, .bytes = 4096 };
 static const struct xr_error failed = { .code = -ENODATA,
 					.stage = XR_STAGE_STREAM,
-					.text = "too \"early\"" };
+					.text = "too \"early\"",
+					.offset = 4096,
+					.record = 7,
+					.type = XR_NO_TYPE,
+					.pfn = XR_NO_PFN };
 
 static struct xr_progress after(double seconds)
 {
@@ -151,6 +155,11 @@ Test(show, a_supervisor_gets_an_object_a_line)
 	j = line_of(p[0], "failed");
 	cr_expect_eq(json_integer_value(json_object_get(j, "exit_code")), 1);
 	cr_expect_str_eq(json_string_value(json_object_get(j, "error")), failed.text);
+	cr_expect_eq(json_integer_value(json_object_get(j, "offset")), 4096);
+	cr_expect_eq(json_integer_value(json_object_get(j, "record")), 7);
+	cr_expect(json_is_null(json_object_get(j, "pfn")));
+	cr_expect_str_eq(json_string_value(json_object_get(j, "next_step")),
+			 "copy or save it anew; a sender may have died");
 	json_decref(j);
 	xr_show_close(&s);
 }

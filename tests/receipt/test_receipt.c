@@ -2,6 +2,8 @@
 /* Receipts as files, and what differs from them. */
 #include "receipt/receipt.h"
 
+#include "base/digests.h"
+#include "engine/internal.h"
 #include "host/model.h"
 #include "lib/builder.h"
 #include "lib/feed.h"
@@ -71,6 +73,42 @@ static void receipt_of(struct receipt *r, const struct made *m)
 	cr_assert_eq(fclose(f), 0);
 	cr_assert(receipt_read(r, path, why), "%s", why);
 	unlink(path);
+}
+
+/* A bit of those of the first region is changed in its file: the written ones, then its own. */
+static void change_bit(char *text, unsigned int bit)
+{
+	char *at = strstr(text, "\n  [\"0\", \"");
+	const unsigned int digit = bit / 4;
+	unsigned int value;
+
+	cr_assert_not_null(at);
+	at += strlen("\n  [\"0\", \"") + 16 + strlen("\", \"") + digit;
+	if (digit >= 128)
+		at += strlen("\", \"");
+	cr_assert_eq(sscanf(at, "%1x", &value), 1);
+	*at = "0123456789abcdef"[value ^ 1u << bit % 4];
+}
+
+static bool receipt_reread(struct receipt *r, const struct made *m, unsigned int bit, char *why)
+{
+	const struct receipt_context c = { &m->set, &m->res, "changed", 1e9 };
+	char path[] = "/tmp/xr-receipt-XXXXXX", *text = NULL;
+	FILE *f, *to = fdopen(mkstemp(path), "w");
+	size_t n;
+	bool ok;
+
+	f = open_memstream(&text, &n);
+	cr_assert(f && to);
+	receipt_write(f, &c, m->r);
+	fclose(f);
+	change_bit(text, bit);
+	cr_assert_eq(fwrite(text, 1, n, to), n);
+	cr_assert_eq(fclose(to), 0);
+	ok = receipt_read(r, path, why);
+	free(text);
+	unlink(path);
+	return ok;
 }
 
 static const uint64_t four[] = { 5, 1030, 1540, 5130 };
@@ -189,6 +227,39 @@ Test(receipt, a_domain_s_changed_and_missing_frames_differ)
 	unmake(&m);
 }
 
+static unsigned int writable, readable;
+static void *(*real_map)(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err);
+
+static void *count_map(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err)
+{
+	__atomic_fetch_add(m->read_only ? &readable : &writable, 1, __ATOMIC_RELAXED);
+	return real_map(m, n, gfns, err);
+}
+
+/* Whoever only reads a guest cannot change it. */
+Test(receipt, a_domain_is_mapped_for_reading_only)
+{
+	struct receipt_difference d = { 0 };
+	struct xr_host_ops ops;
+	struct xr_host *host;
+	struct receipt r;
+	struct made m;
+
+	make(&m, four, 4, 1);
+	receipt_of(&r, &m);
+	cr_assert_eq(xr_host_model_open(&host, m.set.model), 0);
+	ops = *host->ops;
+	real_map = ops.map;
+	ops.map = count_map;
+	host->ops = &ops;
+	cr_expect_eq(receipt_compare_domain(&r, host, 2, &d), 0);
+	cr_expect_eq(readable, 4);
+	cr_expect_eq(writable, 0);
+	host->ops->close(host);
+	receipt_free(&r);
+	unmake(&m);
+}
+
 Test(receipt, a_failing_host_is_told)
 {
 	struct receipt_difference d = { 0 };
@@ -205,6 +276,26 @@ Test(receipt, a_failing_host_is_told)
 	cr_expect_eq(receipt_compare_domain(&r, host, 1, &d), -EACCES);
 	host->ops->close(host);
 	receipt_free(&r);
+	unmake(&m);
+}
+
+/* Each bit that tells which pages count is as much part of a receipt as the digests are. */
+Test(receipt, a_changed_bit_of_what_counts_is_noticed)
+{
+	static const uint64_t pfns[] = { 5, 1030 };
+	struct made m;
+
+	make(&m, pfns, 2, 1);
+	xr_digests_set(m.r->digests, 7, XR_DIGEST_OWN);
+	m.res.contents_digest = xr_receipt_contents(m.r);
+	for (unsigned int bit = 0; bit < 2 * 128 * 4; bit += 37) {
+		char why[RECEIPT_TEXT] = "";
+		struct receipt r;
+
+		cr_expect(!receipt_reread(&r, &m, bit, why), "bit %u", bit);
+		cr_expect_not_null(strstr(why, "its digest is of"), "bit %u: %s", bit, why);
+		receipt_free(&r);
+	}
 	unmake(&m);
 }
 

@@ -62,6 +62,7 @@ static void expect_cut(int fd, const char *order)
 	expect_failure(&l, order, 2);
 	cr_expect_eq(errors_with(&l, ", at offset "), 1);
 	cr_expect_eq(errors_with(&l, ", record "), 1);
+	cr_expect_eq(errors_with(&l, " (copy or save it anew; a sender may have died)"), 1);
 	cr_expect_eq(errors_with(&l, "pfn"), 0);
 	xr_model_destroy(&m);
 }

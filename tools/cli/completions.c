@@ -59,7 +59,7 @@ static void bash_values(FILE *to, const struct xr_command *c)
 			words(to, o);
 			fputs("' -- \"$cur\")); ", to);
 		} else if (o->kind == XR_OPTION_FILE) {
-			fputs("COMPREPLY=($(compgen -f -- \"$cur\")); ", to);
+			fputs("IFS=$'\\n'; COMPREPLY=($(compgen -f -- \"$cur\")); ", to);
 		}
 		fputs("return ;;\n", to);
 	}
@@ -93,7 +93,7 @@ static void bash(FILE *to, const struct xr_command *const *commands)
 	fputs("\tesac\n"
 	      "\tcase $cur in\n"
 	      "\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")) ;;\n"
-	      "\t*) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+	      "\t*) IFS=$'\\n'; COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
 	      "\tesac\n}\n"
 	      "complete -o filenames -F _xenrestore xenrestore\n",
 	      to);

@@ -7,11 +7,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int xr_source_open(const struct xr_command *c, const char *path, int *fd)
 {
+	struct stat st;
+
 	*fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	if (*fd >= 0 && !fstat(*fd, &st) && S_ISDIR(st.st_mode)) {
+		xr_source_close(*fd);
+		return xr_usage(c, "%s is a directory, not a stream", path);
+	}
 	if (*fd >= 0)
 		return XR_EXIT_OK;
 	if (errno != EINTR || !xr_signals_came())

@@ -156,27 +156,6 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 	return rc;
 }
 
-/* NULL where the text itself says it, or where there is nothing to be done. */
-static const char *next_step(const struct xr_error *e)
-{
-	if (e->host_failed && e->code == -ENOMEM)
-		return "free memory on this host";
-	if (e->host_failed)
-		return e->stage == XR_STAGE_SETUP ? NULL
-						  : "destroy the domain; 'xl dmesg' may tell more";
-	switch (e->code) {
-	case -EBADMSG:
-		return "'xenrestore inspect' lists all that is wrong with a stream";
-	case -ENODATA:
-		return "copy or save it anew; a sender may have died";
-	case -EOPNOTSUPP:
-		return "Xen's own helper may restore it";
-	case -ECANCELED:
-		return "destroy the domain";
-	}
-	return NULL;
-}
-
 int xr_report_exit(const struct xr_error *e)
 {
 	if (e->code == -ECANCELED)
@@ -190,7 +169,7 @@ int xr_report_exit(const struct xr_error *e)
 
 void xr_report_error(FILE *to, const struct xr_error *e)
 {
-	const char *next = next_step(e);
+	const char *next = xr_error_next_step(e);
 	char where[XR_PLACE_TEXT];
 
 	xr_error_place(e, where);

@@ -98,6 +98,8 @@ static int check(struct restore_options *o, int argc, char **argv, int rest)
 	o->set.receipt = o->receipt != NULL;
 	if (o->set.host == XR_HOST_XEN && o->set.domid == UINT32_MAX)
 		return xr_usage(c, "--host xen needs --domid N");
+	if (o->set.host == XR_HOST_MODEL && o->set.domid != UINT32_MAX)
+		return xr_usage(c, "--domid is of --host xen");
 	if (o->set.host == XR_HOST_XEN && (o->digest || o->max_mib || o->without_memory))
 		return xr_usage(c, "--digest, --maxmem and --without-memory are of --host model");
 	return 0;

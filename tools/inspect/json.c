@@ -108,7 +108,7 @@ static json_t *pages(const struct inspect *in)
 
 static const char *why_key(enum inspect_why why)
 {
-	static const char *const keys[INSPECT_WHYS] = { "holes", "taken_away", "guest_end",
+	static const char *const keys[INSPECT_WHYS] = { "holes", "taken_away", "stretch_end",
 							"vga",	 "late",       "not_asked" };
 
 	return keys[why];
@@ -221,12 +221,13 @@ int inspect_json(FILE *to, const struct inspect *in, const char *source)
 {
 	static const char *const verdicts[] = { "good", "odd", "bad" };
 	json_t *j = json_pack(
-		"{s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:b,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I}",
+		"{s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:b,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I}",
 		"source", text(source), "verdict", verdicts[in->worst], "complete", in->ended,
 		"stream_version", (json_int_t)in->info.version, "records_count",
 		(json_int_t)in->records, "end_offset", (json_int_t)in->end_offset, "trailing_bytes",
 		(json_int_t)in->trailing, "layers", layers(in), "guest", guest(in), "record_types",
-		record_types(in), "verify", in->verify, "checkpointed", in->checkpointed, "passes",
+		record_types(in), "verify", in->verify, "checkpointed", in->checkpoints != 0,
+		"checkpoints", (json_int_t)in->checkpoints, "passes",
 		(json_int_t)in->npasses, "pass_list", passes(in), "pages", pages(in), "plan",
 		plan(in), "hvm_params", params(&in->guest), "hvm_context", context(&in->guest),
 		"cpu_policy", cpu(&in->guest), "tsc", tsc(&in->guest), "problems", problems(in),

@@ -97,7 +97,7 @@ const char *inspect_why_text(enum inspect_why why)
 	static const char *const texts[INSPECT_WHYS] = {
 		[INSPECT_HOLES] = "frames of it are not RAM",
 		[INSPECT_TAKEN] = "frames of it were taken away while the guest was sent",
-		[INSPECT_GUEST_END] = "memory ends in it",
+		[INSPECT_STRETCH_END] = "a stretch of memory ends in it; the rest of it is not RAM",
 		[INSPECT_VGA] = "the VGA hole lies in it",
 		[INSPECT_LATE] = "its frames came too late or too scattered to be planned as one",
 		[INSPECT_NOT_ASKED] =

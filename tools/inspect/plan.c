@@ -237,7 +237,7 @@ static enum inspect_why judge(const struct inspect *in, uint64_t region, const u
 		return INSPECT_TAKEN;
 	if (only_vga_missing(bits, region))
 		return INSPECT_VGA;
-	return memory_ends(in, region, have) ? INSPECT_GUEST_END : INSPECT_HOLES;
+	return memory_ends(in, region, have) ? INSPECT_STRETCH_END : INSPECT_HOLES;
 }
 
 static void add_reason(struct inspect_plan *plan, enum inspect_why why, uint64_t region,

@@ -88,7 +88,7 @@ static int libxl_record(struct walk *w)
 int inspect_tail(struct walk *w)
 {
 	struct inspect *in = w->in;
-	int rc = in->layers.libxl && !in->checkpointed ? 0 : WALK_OVER;
+	int rc = in->layers.libxl ? 0 : WALK_OVER;
 
 	while (!rc)
 		rc = libxl_record(w);

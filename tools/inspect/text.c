@@ -112,6 +112,8 @@ static void print_passes(FILE *to, const struct inspect *in)
 {
 	const unsigned int listed = in->npasses < INSPECT_PASSES ? in->npasses : INSPECT_PASSES;
 
+	if (in->checkpoints)
+		row(to, "checkpts", "%" PRIu64, in->checkpoints);
 	row(to, "passes", "%u%s", in->npasses, in->verify ? ", then contents to verify by" : "");
 	if (!listed)
 		return;
@@ -171,7 +173,7 @@ static void print_reasons(FILE *to, const struct inspect_plan *p)
 		fprintf(to, "    pfn %#11" PRIx64 " to %#11" PRIx64 "  %s", r->first << 9,
 			((r->first + r->regions) << 9) - 1, inspect_why_text(r->why));
 		if (r->missing)
-			fprintf(to, " (%" PRIu64 " of %" PRIu64 ")", r->missing, r->regions << 9);
+			fprintf(to, " (%" PRIu64 " of %" PRIu64 " missing)", r->missing, r->regions << 9);
 		fputc('\n', to);
 	}
 	if (p->more_reasons)

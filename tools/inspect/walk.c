@@ -182,11 +182,10 @@ static int skipped(struct walk *w)
 static int checkpoint(struct walk *w)
 {
 	tell_record(w);
-	if (!w->in->checkpointed)
-		inspect_blame(w->in, INSPECT_BAD, &w->f.rec.where,
-			      "CHECKPOINT record: a stream of Remus or COLO, which is not restored "
-			      "as a plain one");
-	w->in->checkpointed = true;
+	if (!w->in->checkpoints++)
+		inspect_blame(w->in, INSPECT_NOTE, &w->f.rec.where,
+			      "CHECKPOINT record: a stream of Remus or COLO, which 'xenrestore "
+			      "restore --type remus' takes and a restore as a plain one refuses");
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "progress/show.h"
 
+#include "place.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -137,15 +139,22 @@ void xr_show_progress(struct xr_show *s, const struct xr_progress *p)
 	}
 }
 
+static json_t *count_or_null(uint64_t value, uint64_t none)
+{
+	return value == none ? json_null() : json_integer((json_int_t)value);
+}
+
 static json_t *end_json(int exit_code, const struct xr_result *res, const struct xr_error *err)
 {
 	if (!err)
 		return json_pack("{s:s,s:i,s:I,s:I,s:f}", "event", "done", "exit_code", exit_code,
 				 "bytes", (json_int_t)res->bytes, "pages",
 				 (json_int_t)res->pages_populated, "seconds", res->seconds);
-	return json_pack("{s:s,s:i,s:s,s:i,s:s}", "event", "failed", "exit_code", exit_code,
-			 "stage", xr_stage_name(err->stage), "errno", -err->code, "error",
-			 err->text);
+	return json_pack("{s:s,s:i,s:s,s:i,s:s,s:o,s:o,s:o,s:s?}", "event", "failed", "exit_code",
+			 exit_code, "stage", xr_stage_name(err->stage), "errno", -err->code,
+			 "error", err->text, "offset", count_or_null(err->offset, XR_NO_OFFSET),
+			 "record", count_or_null(err->record, XR_NO_RECORD), "pfn",
+			 count_or_null(err->pfn, XR_NO_PFN), "next_step", xr_error_next_step(err));
 }
 
 void xr_show_end(struct xr_show *s, int exit_code, const struct xr_result *res,

@@ -179,8 +179,14 @@ static int verify_domain(const struct verify_options *o, const struct receipt *w
 	struct xr_host *host;
 	int rc = xr_host_xen_open(&host, o->domid, NULL);
 
-	if (rc)
-		return host_failed(o, "cannot ask Xen about", rc);
+	if (rc) {
+		fprintf(stderr,
+			"xenrestore verify: cannot ask Xen about domain %" PRIu32
+			": %s (run it as root where Xen runs, or hold a stream against the receipt "
+			"by --stream)\n",
+			o->domid, strerror(-rc));
+		return XR_EXIT_HOST;
+	}
 	rc = compare(o, want, host);
 	host->ops->close(host);
 	return rc;

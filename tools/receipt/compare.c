@@ -132,6 +132,7 @@ static void *work(void *arg)
 	note(j, rc);
 	if (rc)
 		return NULL;
+	m->read_only = true;
 	while ((i = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED)) < j->want->n &&
 	       !__atomic_load_n(&j->rc, __ATOMIC_RELAXED))
 		note(j, compare(m, &j->want->region[i], &j->bad[i]));

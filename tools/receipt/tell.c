@@ -58,11 +58,30 @@ static void tell_own(FILE *to, const struct receipt *r)
 		fprintf(to, "left out  %" PRIu64 " more like these\n", n - OWN_SHOWN);
 }
 
+/* What a verdict about a domain says nothing of. */
+static const char *const unseen[] = {
+	"frames outside of the receipt",
+	"frames without contents",
+	"vcpus",
+	"device state",
+};
+
+#define UNSEEN (sizeof(unseen) / sizeof(unseen[0]))
+
+static void tell_unseen(FILE *to)
+{
+	fputs("not seen  ", to);
+	for (size_t i = 0; i < UNSEEN; i++)
+		fprintf(to, "%s%s", i ? ", " : "", unseen[i]);
+	fputs(": nothing is told of them\n", to);
+}
+
 void receipt_tell_text(FILE *to, const struct receipt_verdict *v)
 {
 	const struct receipt_difference *d = v->found;
 
-	fprintf(to, "verdict   the %s %s\n", v->domain ? "domain" : "stream",
+	fprintf(to, "verdict   the %s %s\n",
+		v->domain ? "memory that was compared of the domain" : "stream",
 		receipt_is_met(d) ? "is as the receipt says" : "differs from the receipt");
 	fprintf(to, "compared  %" PRIu64 " pages in %zu regions of 2M\n", pages_of(v->receipt),
 		v->receipt->n);
@@ -77,6 +96,8 @@ void receipt_tell_text(FILE *to, const struct receipt_verdict *v)
 	if (d->control)
 		fputs("differ    records that are not pages, or the length of the stream\n", to);
 	tell_own(to, v->receipt);
+	if (v->domain)
+		tell_unseen(to);
 	if (v->running)
 		fputs("note      the domain runs: it may have changed any page since the restore\n",
 		      to);
@@ -108,5 +129,8 @@ void receipt_tell_json(FILE *to, const struct receipt_verdict *v)
 	for (; next_own(v->receipt, &region, &at, &pfn); comma = ", ")
 		fprintf(to, "%s[\"%#" PRIx64 "\", \"%s\"]", comma, pfn,
 			what_of(&v->receipt->stream, pfn));
+	fputs("],\n \"not_looked_at\": [", to);
+	for (size_t i = 0; v->domain && i < UNSEEN; i++)
+		fprintf(to, "%s\"%s\"", i ? ", " : "", unseen[i]);
 	fputs("]\n}\n", to);
 }

@@ -247,14 +247,16 @@ static int errno_of(const struct xr_error *e)
 	return e->code < 0 ? -e->code : EIO;
 }
 
-/* What has gone wrong, unless the engine has logged that, and where. */
+/* What has gone wrong, unless the engine has logged that, where, and what to do next. */
 static void tell_error(struct running *run, const struct xr_error *e, bool logged)
 {
+	const char *next = xr_error_next_step(e);
 	char where[XR_PLACE_TEXT];
 
 	xr_error_place(e, where);
-	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore", "%s%sstage %s%s",
-		logged ? "" : e->text, logged ? "" : "; ", xr_stage_name(e->stage), where);
+	xtl_log(&run->channel.logger, XTL_ERROR, errno_of(e), "xenrestore", "%s%sstage %s%s%s%s%s",
+		logged ? "" : e->text, logged ? "" : "; ", xr_stage_name(e->stage), where,
+		next ? " (" : "", next ?: "", next ? ")" : "");
 }
 
 static void tell_result(struct running *run, const struct xr_result *r)

@@ -98,11 +98,13 @@ static void set_callbacks(struct xr_callbacks *to, const struct restore_callback
 
 static void tell(xc_interface *xch, const struct xr_error *e)
 {
+	const char *next = xr_error_next_step(e);
 	char where[XR_PLACE_TEXT];
 
 	xr_error_place(e, where);
-	xc_report_error(xch, XC_INTERNAL_ERROR, "xenrestore: %s: %s%s", xr_stage_name(e->stage),
-			e->text, where);
+	xc_report_error(xch, XC_INTERNAL_ERROR, "xenrestore: %s: %s%s%s%s%s",
+			xr_stage_name(e->stage), e->text, where, next ? " (" : "", next ?: "",
+			next ? ")" : "");
 }
 
 static int restore(xc_interface *xch, const struct xr_settings *s, struct xr_result *res)
