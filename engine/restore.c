@@ -2,6 +2,7 @@
 /* The life of one restore: what xr_open() starts, xr_run() runs and xr_close() ends. */
 #include "base/clock.h"
 #include "base/filter.h"
+#include "base/trace.h"
 #include "checkpoint.h"
 #include "internal.h"
 #include "settings.h"
@@ -507,6 +508,7 @@ int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err)
 			       "xr_run() was called before on this handle");
 	r->ran = true;
 	r->begun = xr_now();
+	xr_trace_zero(r->begun);
 	xr_progress_start(r);
 	r->at = XR_NOWHERE;
 	r->guest.store_gfn = XR_NO_PFN;

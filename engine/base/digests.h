@@ -42,7 +42,8 @@ uint64_t xr_digests_regions(const struct xr_digests *d);
 /* Over the XR_REGION_PAGES entries of a region. */
 uint64_t xr_digest_region(const uint64_t *entries);
 
-/* Over regions in ascending order, beginning with 0: their digests and which of their pages count. */
+/* Over regions in ascending order, beginning with 0: their digests and which of their pages count.
+ */
 uint64_t xr_digest_add_region(uint64_t so_far, const struct xr_region *region);
 
 /* Over records in the order of the stream, beginning with 0. */

@@ -59,6 +59,17 @@ void xr_trace_add(enum xr_span span, uint64_t begun, uint64_t arg, int64_t resul
 	__atomic_store_n(&e->ended, xr_now(), __ATOMIC_RELEASE);
 }
 
+void xr_trace_zero(uint64_t now)
+{
+	if (xr_trace_on)
+		xr_trace_on->start = now;
+}
+
+static uint64_t since(const struct xr_trace *t, uint64_t at)
+{
+	return at > t->start ? at - t->start : 0;
+}
+
 const char *xr_trace_name(enum xr_span span)
 {
 	return spans[span].name;
@@ -77,8 +88,8 @@ uint64_t xr_trace_each(void (*see)(const struct xr_trace_event *e, void *opaque)
 		if (!e.ended) /* a worker died in it */
 			continue;
 		e = t->events[i];
-		e.begun -= t->start;
-		e.ended -= t->start;
+		e.begun = since(t, e.begun);
+		e.ended = since(t, e.ended);
 		see(&e, opaque);
 	}
 	return used - kept;

@@ -59,6 +59,8 @@ extern __thread unsigned int xr_trace_row;
 
 /* Begin a trace of this process; before xr_open(). 0 or -errno. One at a time. */
 int xr_trace_begin(size_t events);
+/* Its time is counted from here on; what began before has begun at 0. */
+void xr_trace_zero(uint64_t now);
 /* Write it in Chrome's trace format. 0 or -errno. */
 int xr_trace_write(FILE *to);
 /* Let go of it, if there is one. */

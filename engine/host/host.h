@@ -123,10 +123,10 @@ struct xr_host_ops {
 	void (*mapper_close)(struct xr_mapper *m);
 
 	/*
-	 * Map n frames readable and, but for a read_only mapper, writable, contiguous in the order given. Returns NULL with
-	 * errno on complete failure (err[] then undefined); else err[i] is 0 or a negative errno,
-	 * and a page whose err is not 0 must not be touched. n <= XR_MAP_MAX.
-	 * Plain reads and memory access only: no O_DIRECT, no registered buffers.
+	 * Map n frames readable and, but for a read_only mapper, writable, contiguous in the order
+	 * given. Returns NULL with errno on complete failure (err[] then undefined); else err[i] is
+	 * 0 or a negative errno, and a page whose err is not 0 must not be touched. n <=
+	 * XR_MAP_MAX. Plain reads and memory access only: no O_DIRECT, no registered buffers.
 	 */
 	void *(*map)(struct xr_mapper *m, size_t n, const uint64_t *gfns, int *err);
 	int (*unmap)(struct xr_mapper *m, void *addr, size_t n);

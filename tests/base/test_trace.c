@@ -41,6 +41,24 @@ static void see(const struct xr_trace_event *e, void *opaque)
 	seen[e->span != XR_SPAN_map]++;
 }
 
+static void keep_event(const struct xr_trace_event *e, void *opaque)
+{
+	*(struct xr_trace_event *)opaque = *e;
+}
+
+Test(trace, what_began_before_its_time_has_begun_at_0)
+{
+	struct xr_trace_event e;
+
+	cr_assert_eq(xr_trace_begin(10), 0);
+	xr_trace_add(XR_SPAN_map, xr_now() - 1000, 1, 1);
+	xr_trace_zero(xr_now());
+	cr_assert_eq(xr_trace_each(keep_event, &e), 0);
+	cr_expect_eq(e.begun, 0);
+	cr_expect_eq(e.ended, 0);
+	xr_trace_end();
+}
+
 Test(trace, without_one_no_clock_is_read)
 {
 	unsigned int seen[2] = { 0 };

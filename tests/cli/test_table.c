@@ -36,12 +36,12 @@ Test(cli_table, bash_completes_names_with_blanks)
 	static const char *const before[] = { "inspect", "restore --receipt" };
 
 	for (size_t i = 0; i < 2; i++) {
-		struct outcome o = sh(
-			"$P completions bash >$D/c; : >\"$D/a b c\"; "
-			"bash -c 'source \"$0\"; COMP_WORDS=(xenrestore %s \"$1\"); "
-			"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; "
-			"echo \"${#COMPREPLY[@]} ${COMPREPLY[0]##*/}\"' $D/c \"$D/a\"",
-			before[i]);
+		struct outcome o =
+			sh("$P completions bash >$D/c; : >\"$D/a b c\"; "
+			   "bash -c 'source \"$0\"; COMP_WORDS=(xenrestore %s \"$1\"); "
+			   "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _xenrestore; "
+			   "echo \"${#COMPREPLY[@]} ${COMPREPLY[0]##*/}\"' $D/c \"$D/a\"",
+			   before[i]);
 
 		cr_expect_str_eq(o.out, "1 a b c\n", "%s: %s", before[i], o.err);
 	}

@@ -88,7 +88,9 @@ Test(cli_verify, a_domain_is_held_against_its_receipt)
 	o = sh("%s restore -q --host xen --domid 1 --receipt $D/r $S && %s verify $D/r --domid 1",
 	       verify, verify);
 	cr_expect_eq(o.code, 0, "%s", o.err);
-	cr_expect_not_null(strstr(o.out, "the memory that was compared of the domain is as the receipt says"), "%s", o.out);
+	cr_expect_not_null(
+		strstr(o.out, "the memory that was compared of the domain is as the receipt says"),
+		"%s", o.out);
 	cr_expect_not_null(strstr(o.out, "a paused domain that never ran"), "%s", o.out);
 	cr_expect_not_null(strstr(o.out, "not seen  frames outside of the receipt"), "%s", o.out);
 	o = sh("%s verify --json $D/r --domid 1 | python3 -c 'import json, sys; "

@@ -77,7 +77,10 @@ Test(cli_watched, metrics_are_replaced_as_a_whole)
 	o = sh("$P restore --metrics $D/nowhere/r.prom $S");
 	expect_failure(&o, 2, "nowhere");
 	o = sh("$P restore -q --metrics $D/m/new $D/absent; ls -A $D/m");
-	cr_expect_str_eq(o.out, "own\nr.prom\n", "nothing is left behind");
+	cr_expect_str_eq(o.out, "new\nown\nr.prom\n");
+	o = sh("grep '^xenrestore_success' $D/m/new");
+	cr_expect_not_null(strstr(o.out, " 0\n"), "a restore that never began is told of: %s",
+			   o.out);
 }
 
 /* Spans of the control loop and of the workers, within their rows one after or inside another. */

@@ -40,8 +40,8 @@ static void check_error_of(struct rig *g, enum feed_kind kind, int code)
 
 	cr_assert_eq(g->err.code, code, "%s", g->err.text);
 	cr_assert_neq(g->err.pfn, XR_NO_PFN, "%s", g->err.text);
-	cr_assert(check_place(&w, &g->err, &g->b, NULL, start, true), "%s: %s", feed_kind_name(kind),
-		  text);
+	cr_assert(check_place(&w, &g->err, &g->b, NULL, start, true), "%s: %s",
+		  feed_kind_name(kind), text);
 }
 
 Test(place, of_the_frame_that_is_above_the_limit)

@@ -81,7 +81,8 @@ Test(problems, what_is_missing_is_told_once_and_the_rest_is_counted)
 	builder_free(&b);
 }
 
-/* A stream of Remus: good, by a note that tells what restores it; its end is looked at all the same. */
+/* A stream of Remus: good, by a note that tells what restores it; its end is looked at all the
+ * same. */
 Test(problems, checkpoints_are_a_note_and_the_rest_is_checked)
 {
 	static const uint64_t entries[] = { 0, 1 };

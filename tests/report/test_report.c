@@ -100,6 +100,7 @@ Test(report, calls_are_counted_by_their_kind)
 	json_t *j, *c;
 
 	cr_assert_eq(xr_trace_begin(1000), 0);
+	xr_trace_zero(xr_now() - 1000000000);
 	for (unsigned int i = 0; i < 200; i++)
 		xr_trace_add(XR_SPAN_map, xr_now() - (i < 100 ? 1000000 : 9000000), 1, 1);
 	xr_trace_add(XR_SPAN_drain, xr_now(), 1, 1);

@@ -143,7 +143,7 @@ static void add_figures(json_t *j, const struct bench_cell *c)
 		set(j, "extents_per_gib", json_real(s.extents_per_gib));
 	if (s.has_mapped)
 		set(j, "pages_mapped_per_gib", json_real(s.mapped_per_gib));
-	if (s.apply)
+	if (s.apply > 0)
 		set(j, "checkpoint_apply_seconds",
 		    json_pack("{s:f,s:f}", "average", s.apply, "longest", s.apply_longest));
 	if (c->who == BENCH_MAPPED)

@@ -230,7 +230,7 @@ static void print_checkpoints(FILE *to, const struct bench *b)
 		const struct bench_cell *c = bench_find(b, i % 2 ? BENCH_STOCK : BENCH_OURS, i / 2);
 		struct bench_summary s;
 
-		if (!c || !(s = bench_summarise(c)).apply)
+		if (!c || (s = bench_summarise(c)).apply <= 0)
 			continue;
 		if (!any)
 			fprintf(to, "\ncheckpoints, from good to applied, of all but the first: "

@@ -261,8 +261,7 @@ int xr_cmd_restore(int argc, char **argv)
 		rc = xr_source_open(&xr_command_restore, o.path, &o.set.fd);
 	if (!rc)
 		rc = make_model(&o);
-	if (!rc)
-		rc = restore(&o, &w);
+	rc = rc ? write_metrics(&w, &o, NULL, rc) : restore(&o, &w);
 	close_watchers(&w);
 	if (o.set.model)
 		xr_model_destroy(&o.set.model);

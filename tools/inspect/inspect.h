@@ -47,12 +47,12 @@ struct inspect_pass {
 
 /* Why regions are not one extent. */
 enum inspect_why {
-	INSPECT_HOLES,	   /* frames of it were never RAM */
-	INSPECT_TAKEN,	   /* frames of it were taken away and not given back */
+	INSPECT_HOLES,	     /* frames of it were never RAM */
+	INSPECT_TAKEN,	     /* frames of it were taken away and not given back */
 	INSPECT_STRETCH_END, /* whole but for what lies behind the end of a stretch of memory */
-	INSPECT_VGA,	   /* only the VGA hole is missing */
-	INSPECT_LATE,	   /* whole at the end, but not when it was first touched */
-	INSPECT_NOT_ASKED, /* whole: the largest extent asked for is smaller */
+	INSPECT_VGA,	     /* only the VGA hole is missing */
+	INSPECT_LATE,	     /* whole at the end, but not when it was first touched */
+	INSPECT_NOT_ASKED,   /* whole: the largest extent asked for is smaller */
 	INSPECT_WHYS,
 };
 
@@ -122,7 +122,7 @@ struct inspect {
 	/* What was found. */
 	struct xr_stream_info info;
 	struct xr_layers_seen layers;
-	bool headers, ended; /* the libxc headers and END were there */
+	bool headers, ended;  /* the libxc headers and END were there */
 	uint64_t checkpoints; /* CHECKPOINT records */
 	bool file;
 	uint64_t size;				  /* of a regular file, from the start offset */

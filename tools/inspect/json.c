@@ -227,10 +227,10 @@ int inspect_json(FILE *to, const struct inspect *in, const char *source)
 		(json_int_t)in->records, "end_offset", (json_int_t)in->end_offset, "trailing_bytes",
 		(json_int_t)in->trailing, "layers", layers(in), "guest", guest(in), "record_types",
 		record_types(in), "verify", in->verify, "checkpointed", in->checkpoints != 0,
-		"checkpoints", (json_int_t)in->checkpoints, "passes",
-		(json_int_t)in->npasses, "pass_list", passes(in), "pages", pages(in), "plan",
-		plan(in), "hvm_params", params(&in->guest), "hvm_context", context(&in->guest),
-		"cpu_policy", cpu(&in->guest), "tsc", tsc(&in->guest), "problems", problems(in),
+		"checkpoints", (json_int_t)in->checkpoints, "passes", (json_int_t)in->npasses,
+		"pass_list", passes(in), "pages", pages(in), "plan", plan(in), "hvm_params",
+		params(&in->guest), "hvm_context", context(&in->guest), "cpu_policy",
+		cpu(&in->guest), "tsc", tsc(&in->guest), "problems", problems(in),
 		"problems_unlisted", (json_int_t)in->unlisted);
 	int rc = j ? json_dumpf(j, to, JSON_EMBED | JSON_INDENT(1)) : -1;
 

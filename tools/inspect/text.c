@@ -173,7 +173,8 @@ static void print_reasons(FILE *to, const struct inspect_plan *p)
 		fprintf(to, "    pfn %#11" PRIx64 " to %#11" PRIx64 "  %s", r->first << 9,
 			((r->first + r->regions) << 9) - 1, inspect_why_text(r->why));
 		if (r->missing)
-			fprintf(to, " (%" PRIu64 " of %" PRIu64 " missing)", r->missing, r->regions << 9);
+			fprintf(to, " (%" PRIu64 " of %" PRIu64 " missing)", r->missing,
+				r->regions << 9);
 		fputc('\n', to);
 	}
 	if (p->more_reasons)

@@ -10,10 +10,11 @@ const count = (n, word) => `${big(n)} ${word}${n === 1 ? "" : "s"}`;
 
 html("h1", "", d.error ? "A restore that failed" : "A restore");
 html("p", "", `${d.source}, ${d.date}, xenrestore ${d.version}. ${g.kind === "PV" ? "A" : "An"} ${g.kind} guest of ${bytes(g.populated * 4096)} from a stream of version ` +
-	`${g.version}, ${count(how.records, "record")}, ${count(d.passes.length, "pass").replace("passs", "passes")}, into ` +
+	`${g.version}, ${count(how.records, "record")}, ${count(how.passes, "pass").replace("passs", "passes")}, into ` +
 	`${how.host === "xen" ? "Xen" : "a model of Xen"} by ${how.workers} ${how.worker_kind}${how.workers === 1 ? "" : how.worker_kind === "process" ? "es" : "s"}, ` +
 	`policy ${how.policy}, ${how.indexed ? "planned from an index" : "planned as it came"}, ${how.uring ? "io_uring" : "plain reads"}.`);
 if (d.error) html("p", "warn", d.error);
+if (d.timeline.lost) html("p", "warn", `${count(d.timeline.lost, "event")} had no room: the plots and percentiles are those of the beginning.`);
 
 const tiles = html("div", "tiles");
 for (const [what, value, more] of [
@@ -102,7 +103,7 @@ if (d.passes.length) {
 	html("h2", "", "Passes");
 	html("p", "", how.indexed ? "In the order of the stream. Of a file only the newest contents of a page are read, in the first pass that the restore makes." :
 		"What the saver sent again because the guest had changed it.");
-	table(["pass", "page contents", "size", "from", "to"], d.passes.map(p => [String(p.pass), big(p.pages), bytes(p.pages * 4096), time(p.begun), time(p.ended)]), 0);
+	table(["pass", "page contents", "size", "from", "to"], d.passes.map(p => [p.pass === 64 ? "64 and later" : String(p.pass), big(p.pages), bytes(p.pages * 4096), time(p.begun), time(p.ended)]), 0);
 }
 html("h2", "", "Calls to the host");
 html("p", "", "How long they took, from the shortest to the longest. Maps and unmaps are the workers', and go on at the same time.");

@@ -97,12 +97,13 @@ static json_t *how_json(const struct run_report *r)
 {
 	const struct xr_result *res = r->res;
 
-	return json_pack("{s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I}", "host",
+	return json_pack("{s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I,s:i}", "host",
 			 xr_host_words[r->set->host], "policy", xr_policy_words[r->set->policy],
 			 "workers", (int)res->workers, "worker_kind",
 			 xr_worker_kind_words[res->worker_kind], "uring", (int)res->uring,
 			 "indexed", (int)res->indexed, "bytes", (json_int_t)res->bytes, "records",
-			 (json_int_t)res->records, "other_calls", (json_int_t)res->other_calls);
+			 (json_int_t)res->records, "other_calls", (json_int_t)res->other_calls,
+			 "passes", (int)res->passes);
 }
 
 json_t *run_report_json(const struct run_report *r)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSES 64u
+#define PASSES 65u /* the last one is that and all behind it */
 
 /* Cumulative figures as they were last in a bin, and what was busy in it. */
 struct bin {
@@ -84,11 +84,12 @@ json_t *timeline_json(double seconds)
 	struct timeline *t = calloc(1, sizeof(*t));
 	static const struct bin nothing;
 	json_t *bins = t ? json_array() : NULL;
+	uint64_t lost;
 
 	if (!t)
 		return NULL;
 	t->width = (uint64_t)(seconds * 1e9 / TIMELINE_BINS) + 1;
-	xr_trace_each(see, t);
+	lost = xr_trace_each(see, t);
 	for (unsigned int i = 0; i < TIMELINE_BINS; i++) {
 		struct bin *b = &t->bin[i];
 		const struct bin *before = i ? b - 1 : &nothing;
@@ -97,7 +98,8 @@ json_t *timeline_json(double seconds)
 		b->pages = most(b->pages, before->pages);
 		json_array_append_new(bins, bin_json(t, b, before));
 	}
-	bins = json_pack("{s:f,s:o}", "width", (double)t->width / 1e9, "bins", bins);
+	bins = json_pack("{s:f,s:o,s:I}", "width", (double)t->width / 1e9, "bins", bins, "lost",
+			 (json_int_t)lost);
 	free(t);
 	return bins;
 }
@@ -116,7 +118,7 @@ struct passes {
 static void see_pass(const struct xr_trace_event *e, void *passes)
 {
 	struct passes *all = passes;
-	struct pass *p = &all->pass[e->arg < PASSES ? e->arg : 0];
+	struct pass *p = &all->pass[e->arg < PASSES ? e->arg : PASSES - 1];
 
 	if (e->span != XR_SPAN_pass)
 		return;
