@@ -11,7 +11,7 @@ TestSuite(trace, .timeout = 60);
 
 #define ROUNDS 100u
 
-static unsigned int readings;
+static _Atomic unsigned int readings; /* the suite's other tests have threads */
 
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *t)
