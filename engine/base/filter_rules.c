@@ -140,7 +140,8 @@ const struct xr_filter_rule xr_filter_rules[] = {
 	IF(ALL, ioctl, IS(1, IOCTL_PRIVCMD_MMAPBATCH_V2)),
 	IF(NURSERY, ioctl, IS(1, IOCTL_PRIVCMD_RESTRICT)),
 	IF(NURSERY, ioctl, IS(1, IOCTL_PRIVCMD_UNIMPLEMENTED)),
-	IF(ENGINE, ioctl, IS(1, TCGETS)), /* is standard output a terminal? */
+	IF(ENGINE, ioctl, IS(1, TCGETS)),     /* is standard output a terminal? */
+	IF(ENGINE, ioctl, IS(1, TIOCGWINSZ)), /* how wide is it now? */
 
 	/* a worker before it is one: opens its mapper, makes nothing, then puts its own filter on
 	 */

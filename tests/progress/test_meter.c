@@ -90,6 +90,16 @@ Test(meter, words_and_bars)
 	cr_expect_str_eq(text, "pass 1  3.00 of 4.00 GiB  1.50 GiB/s  0:01 left  limited by copy");
 	xr_meter_line(&m, 200, text, sizeof(text));
 	cr_expect_eq(strncmp(text, "[###############.....]  75%  pass 1  3.00", 41), 0, "%s", text);
+	for (unsigned int columns = 200; columns >= 64; columns--) {
+		const char *limit;
+
+		xr_meter_line(&m, columns, text, sizeof(text));
+		limit = strstr(text, "limited by copy");
+		cr_expect(limit && !limit[15] && strlen(text) <= columns, "%u: %s", columns, text);
+		cr_expect_eq(columns >= 70, !!strstr(text, " 75%  pass 1"), "%u: %s", columns,
+			     text);
+		cr_expect_eq(columns >= 78, *text == '[', "%u: %s", columns, text);
+	}
 	xr_meter_line(&m, 30, text, sizeof(text));
 	cr_expect_eq(strlen(text), 30);
 

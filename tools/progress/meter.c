@@ -7,7 +7,10 @@
 #define GIB ((double)(1u << 30))
 #define PAGE_BYTES 4096u
 #define MEMORY 3.0 /* s that the rate looks back */
-#define BAR 20u
+#define BAR_MOST 20u
+#define BAR_LEAST 5u
+#define PERCENT 6u    /* "100%  " */
+#define BESIDE_BAR 9u /* "[] " and that */
 
 static const char *limit_of(const struct xr_progress *p)
 {
@@ -83,21 +86,28 @@ void xr_meter_words(const struct xr_meter *m, char *text, size_t size)
 	}
 }
 
+/* A bar takes what the words leave, and gives way to them. */
 void xr_meter_line(const struct xr_meter *m, unsigned int columns, char *text, size_t size)
 {
+	static const char full[] = "####################", none[] = "....................";
 	const double share = xr_meter_share(m);
-	char bar[BAR + 1] = "";
-	size_t n = 0;
+	char words[256];
+	size_t room, bar = 0;
 
-	if (share >= 0) {
-		const unsigned int full = (unsigned int)(share * BAR);
+	xr_meter_words(m, words, sizeof(words));
+	room = columns > strlen(words) ? columns - strlen(words) : 0;
+	if (room >= BESIDE_BAR + BAR_LEAST)
+		bar = room < BESIDE_BAR + BAR_MOST ? room - BESIDE_BAR : BAR_MOST;
+	if (share >= 0 && bar) {
+		const int done = (int)(share * (double)bar);
 
-		memset(bar, '#', full);
-		memset(bar + full, '.', BAR - full);
-		n = (size_t)snprintf(text, size, "[%s] %3u%%  ", bar, (unsigned int)(share * 100));
+		snprintf(text, size, "[%.*s%.*s] %3u%%  %s", done, full, (int)bar - done, none,
+			 (unsigned int)(share * 100), words);
+	} else if (share >= 0 && room >= PERCENT) {
+		snprintf(text, size, "%3u%%  %s", (unsigned int)(share * 100), words);
+	} else {
+		snprintf(text, size, "%s", words);
 	}
-	if (n < size)
-		xr_meter_words(m, text + n, size - n);
 	if (columns < size)
 		text[columns] = '\0';
 }

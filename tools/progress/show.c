@@ -64,8 +64,6 @@ int xr_show_open(struct xr_show *s, enum xr_show_how how, int fd, bool quiet)
 		if (s->fd < 0)
 			return -errno;
 	}
-	if (s->how == XR_SHOW_BAR)
-		s->columns = width_of(s->fd);
 	if (s->how == XR_SHOW_JSON)
 		signal(SIGPIPE, SIG_IGN); /* a supervisor that died does not end the restore */
 	xr_notify_open(&s->notify);
@@ -107,7 +105,7 @@ static void show_text(struct xr_show *s)
 	char text[256], line[300];
 
 	if (s->how == XR_SHOW_BAR) {
-		xr_meter_line(&s->meter, s->columns, text, sizeof(text));
+		xr_meter_line(&s->meter, width_of(s->fd), text, sizeof(text));
 		snprintf(line, sizeof(line), "\r%s\033[K", text);
 	} else {
 		xr_meter_words(&s->meter, text, sizeof(text));

@@ -6,7 +6,7 @@
  * a pipe is left out, but for the end of it all, which is given a second.
  *
  * JSON is one object a line: {"event": "start"}, then "progress" some ten times a second, then
- * "done" or "failed" with the exit code of the program. Keys stay.
+ * "done" or "failed" with the exit code of the restore. Keys stay.
  */
 #ifndef XR_SHOW_H
 #define XR_SHOW_H
@@ -20,7 +20,6 @@ extern const char *const xr_show_words[];
 struct xr_show {
 	enum xr_show_how how; /* as it was decided */
 	int fd;
-	unsigned int columns;
 	struct xr_meter meter;
 	struct xr_notify notify;
 };
