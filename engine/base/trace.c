@@ -143,7 +143,9 @@ int xr_trace_write(FILE *to)
 	xr_trace_each(put_event, &w);
 	put_names(to, w.rows);
 	fputs("\n]}\n", to);
-	return fflush(to) || ferror(to) ? -EIO : 0;
+	if (fflush(to))
+		return -errno;
+	return ferror(to) ? -EIO : 0;
 }
 
 void xr_trace_end(void)

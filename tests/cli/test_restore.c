@@ -60,7 +60,7 @@ Test(cli_restore, failures_have_codes_and_one_line)
 	o = sh("$P restore - <&-");
 	expect_failure(&o, 1, "Bad file descriptor");
 	o = sh("$P restore $S >&-");
-	expect_failure(&o, 3, "summary");
+	expect_failure(&o, 5, "summary");
 	o = sh("$P restore $D/none");
 	expect_failure(&o, 2, "No such file");
 	o = sh("$P restore --policy best $S");

@@ -106,7 +106,7 @@ Test(cli_table, exit_codes_are_in_help_and_manual)
 		   "diff $D/a $D/b && wc -l <$D/a",
 		   MANUALS);
 
-	cr_expect_str_eq(o.out, "5\n", "%s", o.out);
+	cr_expect_str_eq(o.out, "6\n", "%s", o.out);
 }
 
 Test(cli_table, failures_tell_what_to_do_next)

@@ -81,6 +81,10 @@ Test(cli_watched, metrics_are_replaced_as_a_whole)
 	o = sh("grep '^xenrestore_success' $D/m/new");
 	cr_expect_not_null(strstr(o.out, " 0\n"), "a restore that never began is told of: %s",
 			   o.out);
+	/* What can't be told of it takes nothing from the guest. */
+	o = sh("$P restore -q --report /dev/full --metrics $D/m/r.prom $S; echo $?; " METRIC(
+		"success 1") METRIC("exit_code 0"));
+	cr_expect_str_eq(o.out, "5\n1\n1\n", "%s", o.err);
 }
 
 /* Spans of the control loop and of the workers, within their rows one after or inside another. */
@@ -116,7 +120,9 @@ Test(cli_watched, a_trace_shows_what_happened_when)
 	o = sh("$P restore -q --trace $D/nowhere/t $S");
 	expect_failure(&o, 2, "nowhere");
 	o = sh("$P restore -q --trace /dev/full $S");
-	expect_failure(&o, 3, "/dev/full");
+	expect_failure(&o, 5, "cannot write /dev/full: No space left on device");
+	o = sh("echo old >$D/t; $P restore -q --trace $D/t $D/absent; cat $D/t; rm $D/t");
+	cr_expect_str_eq(o.out, "old\n", "of a restore that never began");
 }
 
 /* The script for bpftrace names probes that are in the program, and all of them. */

@@ -161,6 +161,15 @@ unsigned int errors(const struct libxl *l)
 	return n;
 }
 
+unsigned int logs_with(const struct libxl *l, const char *word)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < l->nlogs; i++)
+		n += strstr(l->logs[i].text, word) != NULL;
+	return n;
+}
+
 unsigned int errors_with(const struct libxl *l, const char *word)
 {
 	unsigned int n = 0;

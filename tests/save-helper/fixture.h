@@ -45,7 +45,8 @@ void start_restore_back(struct libxl *l, int fd, int back, unsigned int callback
 			unsigned int type);
 
 unsigned int errors(const struct libxl *l);
-/* How many of the errors have that word. */
+/* How many of all that was logged have that word, and how many of the errors. */
+unsigned int logs_with(const struct libxl *l, const char *word);
 unsigned int errors_with(const struct libxl *l, const char *word);
 void expect_exit(struct libxl *l, int code);
 /* Served to its end, the restore has made the guest, and libxl has heard of it in order. */

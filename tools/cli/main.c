@@ -63,6 +63,8 @@ static const struct {
 	{ XR_EXIT_USAGE, "the call is wrong: an option, a file, or the domain to restore into" },
 	{ XR_EXIT_HOST, "the host failed, or the domain is too small for the guest" },
 	{ XR_EXIT_CANCELLED, "cancelled by SIGINT, SIGTERM or SIGHUP" },
+	{ XR_EXIT_FILES,
+	  "the guest is complete, but a receipt, report or the like could not be written" },
 };
 
 static void usage(FILE *to)

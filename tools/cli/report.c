@@ -156,17 +156,6 @@ int xr_report_json(FILE *to, const struct xr_report *rep)
 	return rc;
 }
 
-int xr_report_exit(const struct xr_error *e)
-{
-	if (e->code == -ECANCELED)
-		return XR_EXIT_CANCELLED;
-	if (e->host_failed || e->code == -E2BIG) /* the domain is too small */
-		return XR_EXIT_HOST;
-	if (e->code == -EOPNOTSUPP)
-		return XR_EXIT_STREAM;
-	return e->stage == XR_STAGE_SETUP ? XR_EXIT_USAGE : XR_EXIT_STREAM;
-}
-
 void xr_report_error(FILE *to, const struct xr_error *e)
 {
 	const char *next = xr_error_next_step(e);

@@ -18,9 +18,6 @@ struct xr_report {
 void xr_report_text(FILE *to, const struct xr_report *r);
 int xr_report_json(FILE *to, const struct xr_report *r);
 
-/* What the program exits with after it. */
-int xr_report_exit(const struct xr_error *e);
-
 /* One line: where, what, at which offset, record and pfn, and what to do next. */
 void xr_report_error(FILE *to, const struct xr_error *e);
 

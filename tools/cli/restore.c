@@ -7,19 +7,13 @@
 #include "restore_options.h"
 #include "signals.h"
 
-#include "base/trace.h"
-#include "progress/metrics.h"
 #include "progress/show.h"
-#include "receipt/receipt.h"
-#include "report/report.h"
+#include "run-files/run_files.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <xentoollog.h>
-
-#define TRACE_EVENTS ((size_t)4 << 20) /* some 200 MiB, of what is used */
 
 static void show_progress(const struct xr_progress *p, void *opaque)
 {
@@ -95,159 +89,80 @@ static int report(const struct restore_options *o, const struct xr_result *res)
 		rc = puts(rep.digest);
 	else
 		xr_report_text(stdout, &rep), rc = 0;
-	return xr_printed(&xr_command_restore, "the summary", rc < 0);
+	return xr_printed(&xr_command_restore, "the summary", rc < 0) ? XR_EXIT_FILES : XR_EXIT_OK;
 }
 
-/* What watches a restore. All files are opened before it begins. */
-struct watchers {
-	struct xr_show show;
-	struct xr_outfile metrics, receipt, report;
-	FILE *trace;
-};
-
-static int not_written(const char *path, int rc, int code)
+static void cannot_write(const char *path, int rc, void *opaque)
 {
-	if (!rc)
-		return code;
+	(void)opaque;
 	fprintf(stderr, "xenrestore restore: cannot write %s: %s\n", path, strerror(-rc));
-	return code == XR_EXIT_OK ? XR_EXIT_HOST : code;
 }
 
-static int write_metrics(struct watchers *w, const struct restore_options *o,
-			 const struct xr_result *res, int code)
-{
-	return not_written(o->metrics, xr_metrics_write(&w->metrics, &o->set, res, code), code);
-}
-
-/* Of a restore that succeeded. */
-static int write_receipt(struct watchers *w, const struct restore_options *o,
-			 const struct xr_result *res, const struct xr_restore *r, int code)
-{
-	const struct receipt_context c = {
-		.set = &o->set, .res = res, .source = source_name(o), .ended = (double)time(NULL)
-	};
-
-	if (!o->receipt)
-		return code;
-	receipt_write(w->receipt.f, &c, r);
-	return not_written(o->receipt, xr_outfile_keep(&w->receipt), code);
-}
-
-/* Of one that failed, too: it tells how far it came. */
-static int write_run_report(struct watchers *w, const struct restore_options *o,
-			    const struct xr_result *res, const struct xr_error *err, int code)
-{
-	const struct run_report rep = { .set = &o->set,
-					.res = res,
-					.err = err,
-					.source = source_name(o),
-					.ended = (double)time(NULL) };
-	int rc;
-
-	if (!o->report)
-		return code;
-	rc = run_report_write(w->report.f, &rep);
-	return not_written(o->report, rc ? rc : xr_outfile_keep(&w->report), code);
-}
-
-static int write_trace(struct watchers *w, const struct restore_options *o, int code)
-{
-	return not_written(o->trace, w->trace ? xr_trace_write(w->trace) : 0, code);
-}
-
-static int restore(struct restore_options *o, struct watchers *w)
+static int restore(struct restore_options *o, struct xr_show *show, struct run_files *files)
 {
 	struct xr_restore *r = NULL;
 	struct xr_result res;
 	struct xr_error err = { 0 };
-	bool ran;
-	int rc;
+	struct run_outcome told = { .set = &o->set, .source = source_name(o) };
+	int rc, shown = XR_EXIT_OK;
 
 	o->set.callbacks.progress = show_progress;
 	o->set.callbacks.checkpoint = take_checkpoint;
-	o->set.opaque = &w->show;
+	o->set.opaque = show;
 	rc = xr_open(&r, &o->set, &err);
-	ran = !rc;
-	if (ran) {
+	if (!rc) {
 		xr_signals_cancel(r);
-		xr_show_start(&w->show);
+		xr_show_start(show);
 		rc = xr_run(r, &res, &err);
+		told.res = &res;
 	}
 	xr_signals_release();
-	xr_show_end(&w->show, rc ? xr_report_exit(&err) : XR_EXIT_OK, &res, rc ? &err : NULL);
+	told.restore = r;
+	told.err = rc ? &err : NULL;
+	told.exit_code = rc ? xr_exit_of(&err) : XR_EXIT_OK;
+	xr_show_end(show, told.exit_code, &res, told.err);
 	if (rc)
 		xr_report_error(stderr, &err);
-	rc = rc ? xr_report_exit(&err) : write_receipt(w, o, &res, r, report(o, &res));
-	rc = write_trace(w, o, rc);
-	if (ran)
-		rc = write_run_report(w, o, &res, err.code ? &err : NULL, rc);
-	rc = write_metrics(w, o, ran ? &res : NULL, rc);
+	else
+		shown = report(o, &res);
+	if (run_files_write(files, &told, cannot_write, NULL) && !shown)
+		shown = XR_EXIT_FILES;
 	xr_close(&r);
-	return rc;
+	return rc ? told.exit_code : shown;
 }
 
-static int open_file(struct xr_outfile *f, const char *path)
+static int open_watchers(struct xr_show *show, struct run_files *files,
+			 const struct restore_options *o)
 {
-	const int rc = xr_outfile_open(f, path);
-
-	if (!rc)
-		return 0;
-	return xr_usage(&xr_command_restore, "cannot write %s: %s", path, strerror(-rc));
-}
-
-static int open_trace(struct watchers *w, const struct restore_options *o)
-{
-	int rc = 0;
-
-	if (o->trace)
-		w->trace = fopen(o->trace, "we");
-	if (o->trace && !w->trace)
-		rc = -errno;
-	if (!rc && (o->trace || o->report))
-		rc = xr_trace_begin(TRACE_EVENTS);
-	if (!rc)
-		return 0;
-	return xr_usage(&xr_command_restore, "cannot trace for %s: %s",
-			o->trace ? o->trace : o->report, strerror(-rc));
-}
-
-static int open_watchers(struct watchers *w, const struct restore_options *o)
-{
-	int rc = xr_show_open(&w->show, o->progress, o->progress_fd, o->quiet);
+	const int rc = xr_show_open(show, o->progress, o->progress_fd, o->quiet);
 
 	if (rc)
 		return xr_usage(&xr_command_restore, "cannot show progress on descriptor %d: %s",
 				o->progress_fd, strerror(-rc));
-	rc = open_file(&w->metrics, o->metrics);
-	if (!rc)
-		rc = open_file(&w->receipt, o->receipt);
-	if (!rc)
-		rc = open_file(&w->report, o->report);
-	return rc ? rc : open_trace(w, o);
+	files->path[RUN_METRICS] = o->metrics;
+	files->path[RUN_RECEIPT] = o->receipt;
+	files->path[RUN_REPORT] = o->report;
+	files->path[RUN_TRACE] = o->trace;
+	return run_files_open(files, cannot_write, NULL) ? XR_EXIT_USAGE : 0;
 }
 
-static void close_watchers(struct watchers *w)
+/* Of a restore that never began. */
+static void tell_nothing_began(struct run_files *files, const struct restore_options *o, int code)
 {
-	xr_show_close(&w->show);
-	xr_outfile_close(&w->metrics);
-	xr_outfile_close(&w->receipt);
-	xr_outfile_close(&w->report);
-	xr_trace_end();
-	if (w->trace)
-		fclose(w->trace);
+	const struct run_outcome told = { .set = &o->set, .exit_code = code };
+
+	run_files_write(files, &told, cannot_write, NULL);
 }
 
 int xr_cmd_restore(int argc, char **argv)
 {
 	struct restore_options o;
-	struct watchers w = { .show.fd = -1,
-			      .show.notify.fd = -1,
-			      .metrics = XR_OUTFILE_NONE,
-			      .receipt = XR_OUTFILE_NONE,
-			      .report = XR_OUTFILE_NONE };
+	struct xr_show show = { .fd = -1, .notify.fd = -1 };
+	struct run_files files;
 	xentoollog_logger_stdiostream *log = NULL;
 	int rc;
 
+	run_files_init(&files);
 	rc = restore_options_parse(&o, argc, argv);
 	if (rc)
 		return rc - 1;
@@ -256,13 +171,17 @@ int xr_cmd_restore(int argc, char **argv)
 						   0);
 	o.set.logger = (struct xentoollog_logger *)log;
 	xr_signals_catch();
-	rc = open_watchers(&w, &o);
+	rc = open_watchers(&show, &files, &o);
 	if (!rc && o.path)
 		rc = xr_source_open(&xr_command_restore, o.path, &o.set.fd);
 	if (!rc)
 		rc = make_model(&o);
-	rc = rc ? write_metrics(&w, &o, NULL, rc) : restore(&o, &w);
-	close_watchers(&w);
+	if (rc)
+		tell_nothing_began(&files, &o, rc);
+	else
+		rc = restore(&o, &show, &files);
+	xr_show_close(&show);
+	run_files_close(&files);
 	if (o.set.model)
 		xr_model_destroy(&o.set.model);
 	if (o.path)

@@ -156,12 +156,11 @@ int xr_outfile_open(struct xr_outfile *o, const char *path)
 
 int xr_outfile_keep(struct xr_outfile *o)
 {
-	int rc = 0;
+	int rc;
 
 	if (!o->f)
 		return 0;
-	if (fflush(o->f) || ferror(o->f))
-		rc = -EIO;
+	rc = fflush(o->f) ? -errno : ferror(o->f) ? -EIO : 0;
 	return rc || o->keeper < 0 ? rc : end_keeper(o, KEEP);
 }
 

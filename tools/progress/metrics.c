@@ -60,10 +60,11 @@ static void figures(FILE *f, const struct xr_result *r)
 	stage(f, "copy", &r->copy);
 }
 
-static void tell(FILE *f, const struct xr_settings *set, const struct xr_result *res, int exit_code)
+void xr_metrics_write(FILE *f, const struct xr_settings *set, const struct xr_result *res,
+		      int exit_code)
 {
 	one(f, "success", "1 if the guest is complete.", exit_code == 0);
-	one(f, "exit_code", "As the program exits: see xenrestore(1).", exit_code);
+	one(f, "exit_code", "Of the restore: see xenrestore(1).", exit_code);
 	one(f, "end_timestamp_seconds", "When the restore ended, since the epoch.",
 	    (double)time(NULL));
 	if (set->host == XR_HOST_XEN)
@@ -71,13 +72,4 @@ static void tell(FILE *f, const struct xr_settings *set, const struct xr_result 
 	if (res)
 		figures(f, res);
 	fputs("# EOF\n", f);
-}
-
-int xr_metrics_write(struct xr_outfile *to, const struct xr_settings *set,
-		     const struct xr_result *res, int exit_code)
-{
-	if (!to->f)
-		return 0;
-	tell(to->f, set, res, exit_code);
-	return xr_outfile_keep(to);
 }

@@ -4,11 +4,13 @@
 #ifndef XR_METRICS_H
 #define XR_METRICS_H
 
-#include "outfile/outfile.h"
 #include "xenrestore.h"
 
-/* res as xr_run() filled it; NULL if it was not called. 0 or -errno. */
-int xr_metrics_write(struct xr_outfile *to, const struct xr_settings *set,
-		     const struct xr_result *res, int exit_code);
+#include <stdio.h>
+
+/* res as xr_run() filled it; NULL if it was not called. Fails by the stream's error indicator only.
+ */
+void xr_metrics_write(FILE *to, const struct xr_settings *set, const struct xr_result *res,
+		      int exit_code);
 
 #endif

@@ -104,7 +104,7 @@ static int restore(const struct verify_options *o, const struct xr_settings *set
 		rc = XR_EXIT_STREAM;
 	} else {
 		xr_report_error(stderr, &err);
-		rc = xr_report_exit(&err);
+		rc = xr_exit_of(&err);
 	}
 	receipt_difference_free(&d);
 	xr_close(&r);

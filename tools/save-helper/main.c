@@ -4,6 +4,8 @@
  * through libxenrestore; saves, and everything on a Xen that the engine was not built for, go to
  * the stock helper by exec, before a byte of the stream is read.
  */
+#include "cli/command.h"
+#include "environment.h"
 #include "place.h"
 #include "progress/meter.h"
 #include "protocol.h"
@@ -24,7 +26,6 @@
 /* Each word of progress wakes libxl, so not as often as the engine offers one. */
 #define TELL_EVERY 0.5	       /* s */
 #define TELL_OF_PIPE_EVERY 2.0 /* where it is a line in a log, not one that is overwritten */
-#define BUFFER_MIB_MAX (1ul << 20)
 
 /* By type of stream, what libxl answers to from Xen 4.14 on: static_data_done and restore_results;
  * checkpoint; suspend, postcopy and wait_checkpoint. */
@@ -204,24 +205,6 @@ static void set_callbacks(struct xr_callbacks *cb)
 	cb->suspend = suspend;
 }
 
-/* libxl has no word for it. */
-static void read_buffer_limit(struct xr_settings *s)
-{
-	const char *text = getenv("XENRESTORE_BUFFER_MIB");
-	char *end;
-	unsigned long mib = text ? strtoul(text, &end, 10) : 0;
-
-	if (!text)
-		return;
-	if (mib && mib <= BUFFER_MIB_MAX && !*end)
-		s->buffer_mib = (unsigned int)mib;
-	else
-		fprintf(stderr,
-			"xenrestore-save-helper: XENRESTORE_BUFFER_MIB=%s is not a number of "
-			"MiB from 1 to %lu: it is left at %u\n",
-			text, BUFFER_MIB_MAX, s->buffer_mib);
-}
-
 static void settings(struct xr_settings *s, const struct job *j, struct running *run)
 {
 	xr_settings_default(s);
@@ -235,8 +218,7 @@ static void settings(struct xr_settings *s, const struct job *j, struct running 
 	s->store_domid = j->store_domid;
 	s->console_port = j->console_port;
 	s->console_domid = j->console_domid;
-	s->sandbox = !getenv("XENRESTORE_NO_SANDBOX");
-	read_buffer_limit(s);
+	xr_environment_settings(s);
 	set_callbacks(&s->callbacks);
 	s->opaque = run;
 	s->logger = &run->channel.logger;
@@ -269,6 +251,13 @@ static void tell_result(struct running *run, const struct xr_result *r)
 		r->populate_calls, r->release_calls, r->map_calls, r->unmap_calls, r->workers);
 }
 
+static void cannot_write(const char *path, int rc, void *opaque)
+{
+	struct running *run = opaque;
+
+	xtl_log(&run->channel.logger, XTL_WARN, -rc, "xenrestore", "cannot write %s", path);
+}
+
 /* libxl wants results and completion in any case, and exit status 0. */
 static int restore(const struct job *j, struct running *run)
 {
@@ -277,10 +266,17 @@ static int restore(const struct job *j, struct running *run)
 	struct xr_settings s;
 	struct xr_result res = { 0 };
 	struct xr_error err;
+	struct xr_environment env;
+	struct run_outcome told = { .set = &s, .source = "libxl's stream" };
 	bool ran;
 	int rc;
 
 	settings(&s, j, run);
+	xr_environment_files(&env, j->domid);
+	if (s.type != XR_STREAM_PLAIN) /* what is replaced at each checkpoint has no receipt */
+		env.files.path[RUN_RECEIPT] = NULL;
+	run_files_open(&env.files, cannot_write, run);
+	s.receipt = env.files.path[RUN_RECEIPT] != NULL;
 	rc = xr_open(&r, &s, &err);
 	ran = !rc;
 	if (ran) {
@@ -292,6 +288,12 @@ static int restore(const struct job *j, struct running *run)
 		tell_error(run, &err, ran);
 	else
 		tell_result(run, &res);
+	told.restore = r;
+	told.res = ran ? &res : NULL;
+	told.err = rc ? &err : NULL;
+	told.exit_code = rc ? xr_exit_of(&err) : XR_EXIT_OK;
+	run_files_write(&env.files, &told, cannot_write, run);
+	run_files_close(&env.files);
 	xr_close(&r);
 	restore_results(rc ? 0 : res.store_gfn, rc ? 0 : res.console_gfn, run);
 	xr_channel_complete(&run->channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
