@@ -124,9 +124,10 @@ static int sent(struct xr_restore *r, int rc, const struct xr_where *where, stru
 }
 
 /* Xen tells only by mapping them. */
-int xr_colo_present(struct xr_restore *r, const struct xr_where *where, const uint64_t *pfns,
-		    size_t n, bool *there, struct xr_error *err)
+int xr_colo_present(void *restore, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		    bool *there, struct xr_error *err)
 {
+	struct xr_restore *r = restore;
 	const struct xr_host_ops *ops = r->host->ops;
 	int status[XR_WINDOW];
 	void *at;

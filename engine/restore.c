@@ -325,12 +325,6 @@ static int retire(void *ctx, const struct xr_where *where, const uint64_t *pfns,
 	return rc ? rc : xr_receipt_forget(r, where, pfns, n, err);
 }
 
-static int present(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
-		   bool *there, struct xr_error *err)
-{
-	return xr_colo_present(ctx, where, pfns, n, there, err);
-}
-
 static int heed(void *ctx, struct xr_error *err)
 {
 	return xr_pulse(ctx, err);
@@ -343,7 +337,7 @@ static int open_physmap(struct xr_restore *r, struct xr_error *err)
 		.max_order = r->set.max_order,
 		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
 		.retire = retire,
-		.present = present,
+		.present = xr_colo_present,
 		.heed = heed,
 		.p2m = r->guest.pv ? r->p2m : NULL,
 		.ctx = r,

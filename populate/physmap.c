@@ -262,15 +262,20 @@ static void plan_step(struct xr_plan *p)
 	}
 }
 
+/* What is planned ahead of the data. */
+static int carry_out_slice(struct xr_physmap *pm)
+{
+	const int ret = xr_pm_carry_out(pm);
+
+	end_slice(pm);
+	return ret;
+}
+
 /* The next step of the foreseen plan, from its cursor on. */
 static int step(struct xr_physmap *pm)
 {
-	int ret;
-
 	plan_step(&pm->plan);
-	ret = xr_pm_carry_out(pm);
-	end_slice(pm);
-	return ret;
+	return carry_out_slice(pm);
 }
 
 /* Frames that a step or two reach are had by whole steps: its calls are full, and the same whether
@@ -333,8 +338,7 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err)
 		xr_plan_guess(&pm->plan, STEP_GUESSES);
 	if (!pm->plan.ngroups)
 		return 0;
-	ret = xr_pm_carry_out(pm);
-	end_slice(pm);
+	ret = carry_out_slice(pm);
 	if (!ret)
 		ret = check_books(pm);
 	if (!ret)
