@@ -22,11 +22,14 @@
 #define SEEDS 400u
 #define PER_CHILD 20u
 #define STUCK 120u
+#define WHOLE 6u   /* streams that are cut at every record */
+#define HEADERS 40 /* bytes before the first record */
 
 /* How the stream ends. */
 enum ending {
 	AS_IT_IS,
 	CUT,	/* at any byte */
+	RECORD, /* before one of its records */
 	WORD,	/* by the toolstack, failover or error */
 	BROKEN, /* a record that must not be ignored and is not known */
 	FAULT,	/* a call of the host fails */
@@ -46,6 +49,7 @@ struct attempt {
 	unsigned int complete; /* checkpoints, as it must be */
 	bool fatal;	       /* must the restore fail? */
 	bool colo;
+	unsigned int record;
 	struct toolstack tools;
 	struct xr_model *model;
 	struct feed feed;
@@ -56,14 +60,15 @@ struct attempt {
 
 static void make_stream(struct attempt *a, uint64_t seed)
 {
+	struct rng dice = rng_seed(~seed); /* the stream is the same, however it ends */
 	struct random_options o;
 
 	random_options_default(&o, seed);
-	o.max_data = rng_chance(&a->rng, 1, 8) ? 480 : 120;
+	o.max_data = rng_chance(&dice, 1, 8) ? 480 : 120;
 	o.features &= ~(unsigned int)RANDOM_TRAILING;
 	if (a->colo)
 		o.features &= ~(unsigned int)RANDOM_FAR;
-	o.checkpoints = (unsigned int)(1 + rng_below(&a->rng, 5));
+	o.checkpoints = (unsigned int)(1 + rng_below(&dice, 5));
 	random_stream_make(&a->s, &o);
 	a->size = builder_size(&a->s.b);
 	a->bytes = malloc(a->size);
@@ -85,6 +90,19 @@ static void break_record(struct attempt *a)
 	a->complete = after + 1;
 }
 
+/* Where the nth record begins, from 0 on; behind all of them the end. */
+static size_t record_at(const struct attempt *a, unsigned int nth)
+{
+	size_t at = a->s.b.libxc_offset + HEADERS;
+	uint32_t length;
+
+	for (; nth && at + 8 <= a->size; nth--) {
+		memcpy(&length, a->bytes + at + 4, sizeof(length));
+		at += 8 + (((size_t)length + 7) & ~(size_t)7);
+	}
+	return at < a->size ? at : a->size;
+}
+
 static void end_stream(struct attempt *a)
 {
 	const unsigned int questions = a->colo ? 4 : 1;
@@ -92,6 +110,10 @@ static void end_stream(struct attempt *a)
 	switch (a->ending) {
 	case CUT:
 		a->size = rng_below(&a->rng, a->size + 1);
+		a->complete = checkpoints_in(&a->s.cp, a->size);
+		break;
+	case RECORD:
+		a->size = record_at(a, a->record);
 		a->complete = checkpoints_in(&a->s.cp, a->size);
 		break;
 	case WORD:
@@ -112,9 +134,11 @@ static void end_stream(struct attempt *a)
 
 static void add_fault(struct attempt *a)
 {
-	static const enum xr_model_call calls[] = { XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_TSC,
-						    XR_CALL_PARAM,    XR_CALL_CONTEXT, XR_CALL_MAP,
-						    XR_CALL_GRANTS };
+	static const enum xr_model_call calls[] = {
+		XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_TSC,	  XR_CALL_PARAM,
+		XR_CALL_CONTEXT,  XR_CALL_MAP,	   XR_CALL_INFO,  XR_CALL_MAPPER,
+		XR_CALL_UNMAP,	  XR_CALL_DIRTY,   XR_CALL_GRANTS
+	};
 
 	xr_model_fail(a->model, calls[rng_below(&a->rng, sizeof(calls) / sizeof(calls[0]))],
 		      1 + rng_below(&a->rng, 20), -1, -ENOMEM);
@@ -204,11 +228,19 @@ static bool check_attempt(struct attempt *a)
 	return check_success(a);
 }
 
-static bool try_seed(uint64_t seed, enum ending ending, bool colo, char *why, size_t room)
+struct seeds {
+	uint64_t first, end;
+	enum ending ending;
+	bool colo;
+	unsigned int record; /* that it is cut before */
+};
+
+static bool try_seed(uint64_t seed, const struct seeds *how, char *why, size_t room)
 {
-	struct attempt a = { .ending = ending,
-			     .colo = colo,
-			     .rng = rng_seed(seed * ENDINGS + ending) };
+	struct attempt a = { .ending = how->ending,
+			     .colo = how->colo,
+			     .record = how->record,
+			     .rng = rng_seed(seed * ENDINGS + how->ending + 97ull * how->record) };
 	char text[1024] = "", combo[COMBO_TEXT];
 	bool ok = false;
 
@@ -227,21 +259,15 @@ static bool try_seed(uint64_t seed, enum ending ending, bool colo, char *why, si
 	if (!ok)
 		snprintf(
 			why, room,
-			"XR_SEED=%lu, ending %d, combo %s, %u MiB, %u of %u checkpoints, asked %s: %s",
-			seed, ending, combo, a.buffer_mib, a.complete, a.s.cp.n, a.tools.asked,
-			text);
+			"XR_SEED=%lu, ending %d, record %u, combo %s, %u MiB, %u of %u checkpoints, asked %s: %s",
+			seed, how->ending, how->record, combo, a.buffer_mib, a.complete, a.s.cp.n,
+			a.tools.asked, text);
 	feed_close(&a.feed);
 	xr_model_destroy(&a.model);
 	random_stream_free(&a.s);
 	free(a.bytes);
 	return ok;
 }
-
-struct seeds {
-	uint64_t first, end;
-	enum ending ending;
-	bool colo;
-};
 
 static bool try_seeds(void *arg, char *why, size_t room)
 {
@@ -251,7 +277,7 @@ static bool try_seeds(void *arg, char *why, size_t room)
 	for (uint64_t seed = s->first; ok && seed < s->end; seed++) {
 		snprintf(why, room, "XR_SEED=%lu, ending %d", seed, s->ending);
 		alarm(STUCK);
-		ok = try_seed(seed, s->ending, s->colo, why, room);
+		ok = try_seed(seed, s, why, room);
 	}
 	return ok;
 }
@@ -303,4 +329,43 @@ Test(checkpoints, colo_leaves_the_last_complete_one_too)
 {
 	check_seeds(CUT, true, 25);
 	check_seeds(WORD, true, 25);
+	check_seeds(BROKEN, true, 25);
+	check_seeds(FAULT, true, 25);
+}
+
+static unsigned int records_of(uint64_t seed, bool colo)
+{
+	struct attempt a = { .colo = colo };
+	unsigned int n = 0;
+
+	make_stream(&a, seed);
+	while (record_at(&a, n) < a.size)
+		n++;
+	random_stream_free(&a.s);
+	free(a.bytes);
+	return n;
+}
+
+static bool try_records(void *arg, char *why, size_t room)
+{
+	struct seeds *s = arg;
+	const unsigned int n = records_of(s->first, s->colo);
+	bool ok = n > 0;
+
+	for (s->record = 0; ok && s->record <= n; s->record++) {
+		alarm(STUCK);
+		ok = try_seed(s->first, s, why, room);
+	}
+	return ok;
+}
+
+Test(checkpoints, cut_at_every_record)
+{
+	char why[ISOLATE_WHY];
+
+	for (unsigned int i = 0; i < FEWER(WHOLE) && !getenv("XR_SEED"); i++) {
+		struct seeds s = { .ending = RECORD, .colo = i & 1, .first = i };
+
+		cr_assert(isolated(try_records, &s, why), "%s", why);
+	}
 }
