@@ -114,7 +114,9 @@ Test(cancel, in_any_call_to_the_host_is_the_last_of_them, .timeout = 300)
 
 		cr_expect_gt(calls, 12);
 		for (uint64_t nth = 1; nth <= calls;
-		     nth += (nth < 15 || nth + 6 > calls) && !SANITIZED ? 1 : TSAN ? 7 : 3)
+		     nth += (nth < 15 || nth + 6 > calls) && !SANITIZED ? 1
+			    : TSAN					? 7
+									: 3)
 			cancelled_at(&shapes[i], nth);
 	}
 }
