@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -367,6 +369,18 @@ static unsigned long threads(unsigned long most)
 	return st.st_nlink;
 }
 
+/* For `xenrestore inspect`: the stream that a recipe makes, in a file that XR_FUZZ_STREAM names. */
+static void keep_stream(const struct recipe *r)
+{
+	const char *path = getenv("XR_FUZZ_STREAM");
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (!f)
+		return;
+	fwrite(r->bytes, 1, r->size, f);
+	fclose(f);
+}
+
 static void attempt(struct attempt *a)
 {
 	static unsigned long tasks;
@@ -397,6 +411,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	a.why = (struct why){ a.text, sizeof(a.text) };
 	recipe_read(&a.recipe, data, size);
+	keep_stream(&a.recipe);
 	expect_read(&a.x, &a.recipe);
 	attempt(&a);
 	expect_free(&a.x);

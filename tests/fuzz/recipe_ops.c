@@ -326,6 +326,8 @@ static void carry_out(struct cook *c, enum op op)
 		break;
 	case OP_PARAMS:
 		params(c);
+		if (c->r->pv)
+			unsound(c);
 		break;
 	case OP_TSC:
 		builder_tsc(c->b);
