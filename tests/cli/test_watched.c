@@ -50,7 +50,8 @@ Test(cli_watched, a_report_is_one_page_of_a_restore)
 	expect_failure(&o, 2, "nowhere");
 }
 
-#define METRIC(name) "grep -c '^xenrestore_" name "$' $D/m/r.prom; "
+#define METRIC(name, labels, value)                                                                \
+	"grep -c '^xenrestore_" name "{host=\"model\"" labels "} " value "$' $D/m/r.prom; "
 
 Test(cli_watched, metrics_are_replaced_as_a_whole)
 {
@@ -65,11 +66,11 @@ Test(cli_watched, metrics_are_replaced_as_a_whole)
 			      check);
 
 	cr_expect_str_eq(o.out, "old\n0\n# EOF\nr.prom\n", "%s", o.err);
-	o = sh(METRIC("success 1") METRIC("exit_code 0") METRIC("pages{kind=\"populated\"} 4950")
-		       METRIC("extents{size=\"2M\"} 7"));
+	o = sh(METRIC("success", "", "1") METRIC("exit_code", "", "0") METRIC(
+		"pages", ",kind=\"populated\"", "4950") METRIC("extents", ",size=\"2M\"", "7"));
 	cr_expect_str_eq(o.out, "1\n1\n1\n1\n");
 	o = sh("head -c 2000000 $S | $P restore -q --metrics $D/m/r.prom - 2>$D/e; %s; " METRIC(
-		       "success 0") METRIC("exit_code 1"),
+		       "success", "", "0") METRIC("exit_code", "", "1"),
 	       check);
 	cr_expect_str_eq(o.out, "0\n# EOF\nr.prom\n1\n1\n");
 	o = sh("cd $D/m && $P restore -q --metrics own $S && ls -A");
@@ -79,12 +80,38 @@ Test(cli_watched, metrics_are_replaced_as_a_whole)
 	o = sh("$P restore -q --metrics $D/m/new $D/absent; ls -A $D/m");
 	cr_expect_str_eq(o.out, "new\nown\nr.prom\n");
 	o = sh("grep '^xenrestore_success' $D/m/new");
-	cr_expect_not_null(strstr(o.out, " 0\n"), "a restore that never began is told of: %s",
+	cr_expect_not_null(strstr(o.out, "} 0\n"), "a restore that never began is told of: %s",
 			   o.out);
 	/* What can't be told of it takes nothing from the guest. */
 	o = sh("$P restore -q --report /dev/full --metrics $D/m/r.prom $S; echo $?; " METRIC(
-		"success 1") METRIC("exit_code 0"));
+		"success", "", "1") METRIC("exit_code", "", "0"));
 	cr_expect_str_eq(o.out, "5\n1\n1\n", "%s", o.err);
+}
+
+/* Whoever reads what is told may die: by a signal as by an error the guest would be lost. */
+Test(cli_watched, no_reader_is_needed)
+{
+	static const char *const ways[] = { "--progress lines", "--progress bar", "--progress json",
+					    "-v -v", "" };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct outcome o =
+			sh("{ { $P restore %s --digest $S 2>&3; echo $? >&4; } 3>&1 >$D/out "
+			   "| true; } 4>&1; wc -l <$D/out",
+			   ways[i]);
+
+		cr_expect_eq(strncmp(o.out, "0\n", 2), 0, "%s: %s", ways[i], o.out);
+	}
+}
+
+Test(cli_watched, files_are_told_apart)
+{
+	struct outcome o = sh("$P restore -q --report $D/one --metrics $D/one $S");
+
+	expect_failure(&o, 2, "one: File exists");
+	o = sh("echo old >$D/r; chmod 600 $D/r; $P restore -q --report $D/r $S; stat -c %%a $D/r; "
+	       "grep -c '<html' $D/r");
+	cr_expect_str_eq(o.out, "600\n1\n", "%s", o.err);
 }
 
 /* Spans of the control loop and of the workers, within their rows one after or inside another. */

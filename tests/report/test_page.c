@@ -91,12 +91,16 @@ Test(page, a_report_fits_a_desktop_and_a_phone)
 	make(dir,
 	     "$P generate -q -s 256M --passes 3 s && $P restore -q --report file.html s && "
 	     "cat s | $P restore -q --report pipe.html --policy 4k - && "
-	     "{ head -c 100000000 s | $P restore -q --report failed.html - 2>err; test $? = 1; }");
+	     "{ head -c 100000000 s | $P restore -q --report failed.html - 2>err; test $? = 1; } && "
+	     "grep -q '\"where\":\", at offset [0-9]*, record' failed.html && "
+	     "grep -q '\"next\":\"copy or save it anew' failed.html && "
+	     "{ $P restore -q --report nothing.html /dev/zero 2>err; test $? = 1; }");
 	expect_good(dir, "file.html", 1280, 5);
 	expect_good(dir, "file.html", 390, 5);
 	expect_good(dir, "pipe.html", 1280, 5);
 	expect_good(dir, "pipe.html", 390, 5);
 	expect_good(dir, "failed.html", 390, 5);
+	expect_good(dir, "nothing.html", 390, 0);
 	drop(dir);
 }
 

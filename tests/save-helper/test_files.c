@@ -51,8 +51,7 @@ Test(save_helper_files, tell_of_a_restore)
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
 	expect_guest(&l, m);
-	cr_expect(has("METRICS.1", "xenrestore_success 1\n"));
-	cr_expect(has("METRICS.1", "xenrestore_domid 1\n"));
+	cr_expect(has("METRICS.1", "xenrestore_success{host=\"xen\",domid=\"1\"} 1\n"));
 	cr_expect(has("REPORT.1", "<html"));
 	cr_expect(has("TRACE.1", "\"traceEvents\""));
 	receipt = json_load_file(in_dir("RECEIPT.1"), 0, NULL);
@@ -72,7 +71,7 @@ Test(save_helper_files, tell_of_one_that_fails)
 	libxl_serve(&l);
 	expect_exit(&l, 0);
 	cr_expect_eq(l.retval, -1);
-	cr_expect(has("METRICS.1", "xenrestore_success 0\n"));
+	cr_expect(has("METRICS.1", "xenrestore_success{host=\"xen\",domid=\"1\"} 0\n"));
 	cr_expect(has("REPORT.1", "<html"));
 	cr_expect(is_there("TRACE.1"));
 	cr_expect_not(is_there("RECEIPT.1"));
@@ -92,4 +91,52 @@ Test(save_helper_files, that_cannot_be_written_do_not_matter)
 	cr_expect_eq(logs_with(&l, "cannot write"), 4);
 	cr_expect_eq(logs_with(&l, "/dev/full"), 1);
 	xr_model_destroy(&m);
+}
+
+/* There is no word of it to libxl: of what failed before the restore began there is a page, too. */
+Test(save_helper_files, tell_of_a_restore_that_cannot_begin)
+{
+	struct libxl l = { .retval = -9 };
+
+	ask_for_all(in_dir("."));
+	setenv("XR_MODEL_FD", "999", 1);
+	start_restore(&l, stream_file(), PLAIN, 0);
+	libxl_serve(&l);
+	expect_exit(&l, 0);
+	cr_expect_eq(l.retval, -1);
+	cr_expect(has("METRICS.1", "xenrestore_success{host=\"xen\",domid=\"1\"} 0\n"));
+	cr_expect(has("REPORT.1", "\"stage\":\"setup\""));
+}
+
+Test(save_helper_files, options_of_the_environment_count)
+{
+	struct xr_model *m = domain(false);
+	struct libxl l = { .retval = -9 };
+
+	setenv("XENRESTORE_OPTIONS", "--workers 3  --worker-kind=thread --policy 4k", 1);
+	start_restore(&l, stream_file(), PLAIN, 0);
+	libxl_serve(&l);
+	expect_guest(&l, m);
+	cr_expect_eq(logs_with(&l, " 0 x 2M"), 1);
+	cr_expect_eq(logs_with(&l, " 3 workers"), 1);
+	xr_model_destroy(&m);
+}
+
+Test(save_helper_files, options_that_are_none_are_told_and_left)
+{
+	static const char *const bad[] = { "--workers 3 --domid 5", "--workers 3 file",
+					   "--workers" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct xr_model *m = domain(false);
+		struct libxl l = { .retval = -9 };
+
+		setenv("XENRESTORE_OPTIONS", bad[i], 1);
+		start_restore(&l, stream_file(), PLAIN, 0);
+		libxl_serve(&l);
+		cr_expect_not_null(strstr(libxl_stderr(&l), "is not heeded"), "%s", bad[i]);
+		expect_guest(&l, m);
+		cr_expect_eq(logs_with(&l, " 3 workers"), 0);
+		xr_model_destroy(&m);
+	}
 }

@@ -85,7 +85,11 @@ static int completions(int argc, char **argv)
 
 static int help(int argc, char **argv)
 {
-	(void)argc, (void)argv;
+	for (unsigned int i = 0; argc > 1 && commands[i]; i++)
+		if (!strcmp(argv[1], commands[i]->name)) {
+			xr_options_help(stdout, commands[i]);
+			return XR_EXIT_OK;
+		}
 	usage(stdout);
 	return XR_EXIT_OK;
 }

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <xentoollog.h>
 
@@ -171,6 +172,7 @@ int xr_cmd_restore(int argc, char **argv)
 						   0);
 	o.set.logger = (struct xentoollog_logger *)log;
 	xr_signals_catch();
+	signal(SIGPIPE, SIG_IGN); /* who reads what is told may die: the restore does not */
 	rc = open_watchers(&show, &files, &o);
 	if (!rc && o.path)
 		rc = xr_source_open(&xr_command_restore, o.path, &o.set.fd);

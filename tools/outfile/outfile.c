@@ -39,9 +39,7 @@ static int replace_file(const struct xr_outfile *o, int from)
 	} while (got < 0 && errno == EINTR);
 	if (got != 1 || word != KEEP)
 		return -ECANCELED;
-	if (fsync(fileno(o->f)) || renameat(o->dir, o->temporary, o->dir, o->name))
-		return -errno;
-	return 0;
+	return renameat(o->dir, o->temporary, o->dir, o->name) ? -errno : 0;
 }
 
 __attribute__((noreturn)) static void keeper(const struct xr_outfile *o, int from)
@@ -109,14 +107,16 @@ static int open_special(struct xr_outfile *o, const char *path)
 /* What is there by that name is of a process that had our number, or somebody's trap. */
 static int open_temporary(struct xr_outfile *o)
 {
+	struct stat st;
 	int fd;
 
 	unlinkat(o->dir, o->temporary, 0);
 	fd = openat(o->dir, o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		    0644);
-
 	if (fd < 0)
 		return -errno;
+	if (!fstatat(o->dir, o->name, &st, AT_SYMLINK_NOFOLLOW))
+		fchmod(fd, st.st_mode & 07777); /* who may read it stays as it was */
 	o->f = fdopen(fd, "w");
 	if (o->f)
 		return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A file that is written as a whole or not at all: a reader finds the one of before, or this one,
- * and never a part. Only a device, a pipe or a link is written as it is opened.
+ * and never a part. (A machine that crashes right afterwards may have lost it: nobody waits for a
+ * disk here, for a guest may wait.) Only a device, a pipe or a link is written as it is opened.
  *
  * Its folder and a temporary file in it are opened beforehand, so that a folder that is not there
  * is told before a guest is touched, and a process is forked that renames: the program itself is in

@@ -40,5 +40,7 @@ int xr_page_write(FILE *to, const char *title, const char *script, const json_t 
 	}
 	fputs(from, to);
 	free(json);
-	return fflush(to) || ferror(to) ? -EIO : 0;
+	if (fflush(to))
+		return -errno;
+	return ferror(to) ? -EIO : 0;
 }

@@ -7,6 +7,7 @@
 #define GIB ((double)(1u << 30))
 #define PAGE_BYTES 4096u
 #define MEMORY 3.0 /* s that the rate looks back */
+#define WIDE 100u  /* columns: there is room for all words */
 #define BAR_MOST 20u
 #define BAR_LEAST 5u
 #define PERCENT 6u    /* "100%  " */
@@ -60,17 +61,18 @@ static void add(char *text, size_t size, size_t *n, const char *part)
 		*n = size - 1;
 }
 
-void xr_meter_words(const struct xr_meter *m, char *text, size_t size)
+static void words(const struct xr_meter *m, bool terse, char *text, size_t size)
 {
+	const char *of = terse ? "/%.2f GiB" : " of %.2f GiB";
 	char part[64];
 	size_t n = 0;
 
 	if (m->pass)
 		snprintf(part, sizeof(part), "pass %u  ", m->pass);
 	add(text, size, &n, m->pass ? part : "indexing  ");
-	snprintf(part, sizeof(part), "%.2f ", (double)m->done / GIB);
+	snprintf(part, sizeof(part), "%.2f", (double)m->done / GIB);
 	add(text, size, &n, part);
-	snprintf(part, sizeof(part), m->total ? "of %.2f GiB" : "GiB", (double)m->total / GIB);
+	snprintf(part, sizeof(part), m->total ? of : " GiB", (double)m->total / GIB);
 	add(text, size, &n, part);
 	snprintf(part, sizeof(part), "  %.2f GiB/s", m->rate / GIB);
 	add(text, size, &n, part);
@@ -81,9 +83,14 @@ void xr_meter_words(const struct xr_meter *m, char *text, size_t size)
 		add(text, size, &n, part);
 	}
 	if (*m->limit) {
-		snprintf(part, sizeof(part), "  limited by %s", m->limit);
+		snprintf(part, sizeof(part), "  %sby %s", terse ? "" : "limited ", m->limit);
 		add(text, size, &n, part);
 	}
+}
+
+void xr_meter_words(const struct xr_meter *m, char *text, size_t size)
+{
+	words(m, false, text, size);
 }
 
 /* A bar takes what the words leave, and gives way to them. */
@@ -91,22 +98,22 @@ void xr_meter_line(const struct xr_meter *m, unsigned int columns, char *text, s
 {
 	static const char full[] = "####################", none[] = "....................";
 	const double share = xr_meter_share(m);
-	char words[256];
+	char told[256];
 	size_t room, bar = 0;
 
-	xr_meter_words(m, words, sizeof(words));
-	room = columns > strlen(words) ? columns - strlen(words) : 0;
+	words(m, columns < WIDE, told, sizeof(told));
+	room = columns > strlen(told) ? columns - strlen(told) : 0;
 	if (room >= BESIDE_BAR + BAR_LEAST)
 		bar = room < BESIDE_BAR + BAR_MOST ? room - BESIDE_BAR : BAR_MOST;
 	if (share >= 0 && bar) {
 		const int done = (int)(share * (double)bar);
 
 		snprintf(text, size, "[%.*s%.*s] %3u%%  %s", done, full, (int)bar - done, none,
-			 (unsigned int)(share * 100), words);
+			 (unsigned int)(share * 100), told);
 	} else if (share >= 0 && room >= PERCENT) {
-		snprintf(text, size, "%3u%%  %s", (unsigned int)(share * 100), words);
+		snprintf(text, size, "%3u%%  %s", (unsigned int)(share * 100), told);
 	} else {
-		snprintf(text, size, "%s", words);
+		snprintf(text, size, "%s", told);
 	}
 	if (columns < size)
 		text[columns] = '\0';

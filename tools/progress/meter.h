@@ -29,8 +29,8 @@ double xr_meter_share(const struct xr_meter *m);
 /* "pass 2  1.20 of 4.00 GiB  1.31 GiB/s  0:02 left  limited by copy" */
 void xr_meter_words(const struct xr_meter *m, char *text, size_t size);
 
-/* "[#######.............]  35%  " and the words, at most `columns` characters: the bar is shorter,
- * or left out, where they need the room. */
+/* "[#######.............]  35%  " and the words, at most `columns` characters. Where there are few
+ * of these, the words are fewer, then the bar shorter. */
 void xr_meter_line(const struct xr_meter *m, unsigned int columns, char *text, size_t size);
 
 #endif

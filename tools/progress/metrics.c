@@ -4,23 +4,31 @@
 #include <stdio.h>
 #include <time.h>
 
-static void family(FILE *f, const char *name, const char *help)
+/* The samples of one restore: two files share no series if they are of two domains. */
+struct sheet {
+	FILE *to;
+	char domain[48]; /* labels */
+};
+
+static void family(const struct sheet *s, const char *name, const char *help)
 {
-	fprintf(f, "# TYPE xenrestore_%s gauge\n# HELP xenrestore_%s %s\n", name, name, help);
+	fprintf(s->to, "# TYPE xenrestore_%s gauge\n# HELP xenrestore_%s %s\n", name, name, help);
 }
 
-static void one(FILE *f, const char *name, const char *help, double value)
+static void one(const struct sheet *s, const char *name, const char *help, double value)
 {
-	family(f, name, help);
-	fprintf(f, "xenrestore_%s %.17g\n", name, value);
+	family(s, name, help);
+	fprintf(s->to, "xenrestore_%s{%s} %.17g\n", name, s->domain, value);
 }
 
-static void by(FILE *f, const char *name, const char *label, const char *word, uint64_t value)
+static void by(const struct sheet *s, const char *name, const char *label, const char *word,
+	       uint64_t value)
 {
-	fprintf(f, "xenrestore_%s{%s=\"%s\"} %llu\n", name, label, word, (unsigned long long)value);
+	fprintf(s->to, "xenrestore_%s{%s,%s=\"%s\"} %llu\n", name, s->domain, label, word,
+		(unsigned long long)value);
 }
 
-static void stage(FILE *f, const char *name, const struct xr_stage_times *t)
+static void stage(const struct sheet *s, const char *name, const struct xr_stage_times *t)
 {
 	const struct {
 		const char *state;
@@ -28,11 +36,11 @@ static void stage(FILE *f, const char *name, const struct xr_stage_times *t)
 	} all[] = { { "busy", t->busy }, { "starved", t->starved }, { "blocked", t->blocked } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		fprintf(f, "xenrestore_stage_seconds{stage=\"%s\",state=\"%s\"} %.9f\n", name,
-			all[i].state, (double)all[i].ns / 1e9);
+		fprintf(s->to, "xenrestore_stage_seconds{%s,stage=\"%s\",state=\"%s\"} %.9f\n",
+			s->domain, name, all[i].state, (double)all[i].ns / 1e9);
 }
 
-static void figures(FILE *f, const struct xr_result *r)
+static void figures(const struct sheet *f, const struct xr_result *r)
 {
 	one(f, "duration_seconds", "Time that the restore took.", r->seconds);
 	one(f, "stream_bytes", "Bytes of the libxc stream.", (double)r->bytes);
@@ -60,16 +68,20 @@ static void figures(FILE *f, const struct xr_result *r)
 	stage(f, "copy", &r->copy);
 }
 
-void xr_metrics_write(FILE *f, const struct xr_settings *set, const struct xr_result *res,
+void xr_metrics_write(FILE *to, const struct xr_settings *set, const struct xr_result *res,
 		      int exit_code)
 {
-	one(f, "success", "1 if the guest is complete.", exit_code == 0);
-	one(f, "exit_code", "Of the restore: see xenrestore(1).", exit_code);
-	one(f, "end_timestamp_seconds", "When the restore ended, since the epoch.",
-	    (double)time(NULL));
+	struct sheet s = { .to = to };
+
 	if (set->host == XR_HOST_XEN)
-		one(f, "domid", "The domain.", set->domid);
+		snprintf(s.domain, sizeof(s.domain), "host=\"xen\",domid=\"%u\"", set->domid);
+	else
+		snprintf(s.domain, sizeof(s.domain), "host=\"model\"");
+	one(&s, "success", "1 if the guest is complete.", exit_code == 0);
+	one(&s, "exit_code", "Of the restore: see xenrestore(1).", exit_code);
+	one(&s, "end_timestamp_seconds", "When the restore ended, since the epoch.",
+	    (double)time(NULL));
 	if (res)
-		figures(f, res);
-	fputs("# EOF\n", f);
+		figures(&s, res);
+	fputs("# EOF\n", to);
 }

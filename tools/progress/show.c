@@ -64,8 +64,6 @@ int xr_show_open(struct xr_show *s, enum xr_show_how how, int fd, bool quiet)
 		if (s->fd < 0)
 			return -errno;
 	}
-	if (s->how == XR_SHOW_JSON)
-		signal(SIGPIPE, SIG_IGN); /* a supervisor that died does not end the restore */
 	xr_notify_open(&s->notify);
 	return 0;
 }

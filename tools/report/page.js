@@ -9,26 +9,29 @@ const time = s => s >= 1 ? num(s) + " s" : s >= 1e-3 ? num(s * 1e3) + " ms" : nu
 const count = (n, word) => `${big(n)} ${word}${n === 1 ? "" : "s"}`;
 
 html("h1", "", d.error ? "A restore that failed" : "A restore");
-html("p", "", `${d.source}, ${d.date}, xenrestore ${d.version}. ${g.kind === "PV" ? "A" : "An"} ${g.kind} guest of ${bytes(g.populated * 4096)} from a stream of version ` +
+const read = how.records > 0;
+html("p", "", `${d.source}, ${d.date}, xenrestore ${d.version}.` + (!read ? "" : ` ${g.kind === "PV" ? "A" : "An"} ${g.kind} guest of ${bytes(g.populated * 4096)} from a stream of version ` +
 	`${g.version}, ${count(how.records, "record")}, ${count(how.passes, "pass").replace("passs", "passes")}, into ` +
 	`${how.host === "xen" ? "Xen" : "a model of Xen"} by ${how.workers} ${how.worker_kind}${how.workers === 1 ? "" : how.worker_kind === "process" ? "es" : "s"}, ` +
-	`policy ${how.policy}, ${how.indexed ? "planned from an index" : "planned as it came"}, ${how.uring ? "io_uring" : "plain reads"}.`);
-if (d.error) html("p", "warn", d.error);
+	`policy ${how.policy}, ${how.indexed ? "planned from an index" : "planned as it came"}, ${how.uring ? "io_uring" : "plain reads"}.`));
+if (d.error) html("p", "warn", `${d.error.stage}: ${d.error.text}${d.error.where}`);
 if (d.timeline.lost) html("p", "warn", `${count(d.timeline.lost, "event")} had no room: the plots and percentiles are those of the beginning.`);
 
 const tiles = html("div", "tiles");
-for (const [what, value, more] of [
+if (read) for (const [what, value, more] of [
 	["time", time(d.seconds), `${num(how.bytes / GIB / d.seconds)} GiB/s of stream`],
 	["memory", bytes(g.populated * 4096), `${big(g.written)} of ${big(g.received)} page contents written`],
 	["pages", `${big(g["2M"] + 512 * g["1G"])} × 2M`, (g["1G"] ? `in ${big(g["1G"])} pages of 1G, too; ` : "") + `${big(g["4K"])} × 4K besides`],
-	["limited by", d.limit, name(d.limit)]]) {
+	...(d.error ? [] : [["limited by", d.limit, name(d.limit)]])]) {
 	const t = html("div", "tile", undefined, tiles);
 	html("span", "", what, t);
 	html("b", "", value, t);
 	html("span", "", more, t);
 }
-html("h2", "", "What to change");
-html("p", "", d.advice);
+if (!d.error || d.error.next) {
+	html("h2", "", d.error ? "What to do" : "What to change");
+	html("p", "", d.error ? d.error.next[0].toUpperCase() + d.error.next.slice(1) + "." : d.advice);
+}
 
 // Steps: a bin has one value all over.
 function steps(f, names, pick, unit) {
@@ -49,64 +52,67 @@ function steps(f, names, pick, unit) {
 	svg("text", { class: "soft", x: (left + w) / 2, y: h - 6, "text-anchor": "middle" }, s, "seconds");
 }
 
-html("h2", "", "Over time");
-html("p", "", "Throughput; the most that was queued; and how many processors the control loop and the workers kept busy. An empty queue of " +
-	"stream items means that the others waited for the stream, a full queue of work that they waited for the workers.");
-const two = html("div", "two");
-figure(f => steps(f, ["read", "written"], b => [b[0] / GIB, b[1] / GIB], "GiB/s"), two);
-figure(f => steps(f, ["records", "windows"], b => [b[2], b[3]], "queued"), two);
-figure(f => steps(f, ["loop", "workers"], b => [b[4], b[5]], "busy"), two);
-figure(f => {
-	key(f, ["busy", "blocked", "starved"]);
-	const left = 76, bar = 18, gap = 26, names = ["stream", "populate", "copy"];
-	const [s, w] = canvas(f, names.length * (bar + gap) + 4);
-	const span = w - left - 46;
-	names.forEach((n, i) => {
-		const t = d.stages[n], y = i * (bar + gap) + 6;
-		const all = Math.max(d.seconds * (n === "copy" ? how.workers : 1), t.busy + t.blocked + t.starved);
-		let x = left;
-		svg("text", { class: "soft", x: left - 8, y: y + 13, "text-anchor": "end", "font-weight": n === d.limit ? 700 : 400 }, s, stageName[n]);
-		svg("rect", { x: left, y, width: span, height: bar, fill: "none", stroke: "var(--line)" }, s);
-		for (const k of ["busy", "blocked", "starved"]) {
-			const len = span * t[k] / all;
-			tip(svg("rect", { x, y, width: Math.max(0, len), height: bar, fill: color[k] }, s), `${n} ${k}: ${time(t[k])}`);
+function plots() {
+	html("h2", "", "Over time");
+	html("p", "", "Throughput; the most that was queued; and how many processors the control loop and the workers kept busy. An empty queue of " +
+		"stream items means that the others waited for the stream, a full queue of work that they waited for the workers.");
+	const two = html("div", "two");
+	figure(f => steps(f, ["read", "written"], b => [b[0] / GIB, b[1] / GIB], "GiB/s"), two);
+	figure(f => steps(f, ["records", "windows"], b => [b[2], b[3]], "queued"), two);
+	figure(f => steps(f, ["loop", "workers"], b => [b[4], b[5]], "busy"), two);
+	figure(f => {
+		key(f, ["busy", "blocked", "starved"]);
+		const left = 76, bar = 18, gap = 26, names = ["stream", "populate", "copy"];
+		const [s, w] = canvas(f, names.length * (bar + gap) + 4);
+		const span = w - left - 46;
+		names.forEach((n, i) => {
+			const t = d.stages[n], y = i * (bar + gap) + 6;
+			const all = Math.max(d.seconds * (n === "copy" ? how.workers : 1), t.busy + t.blocked + t.starved);
+			let x = left;
+			svg("text", { class: "soft", x: left - 8, y: y + 13, "text-anchor": "end", "font-weight": n === d.limit ? 700 : 400 }, s, stageName[n]);
+			svg("rect", { x: left, y, width: span, height: bar, fill: "none", stroke: "var(--line)" }, s);
+			for (const k of ["busy", "blocked", "starved"]) {
+				const len = span * t[k] / all;
+				tip(svg("rect", { x, y, width: Math.max(0, len), height: bar, fill: color[k] }, s), `${n} ${k}: ${time(t[k])}`);
+				x += len;
+			}
+			svg("text", { x: left + span + 8, y: y + 13 }, s, (100 * t.busy / all).toFixed(0) + " %");
+		});
+	}, two);
+
+	html("h2", "", "Page sizes");
+	html("p", "", "How much of the guest lies in pages of which size. A restore that is short of large pages takes more calls, and the guest runs slower.");
+	figure(f => {
+		const sizes = { "1G": g["1G"] * 262144, "2M": g["2M"] * 512, "4K": g["4K"] };
+		const used = Object.keys(sizes).filter(k => sizes[k]);
+		const all = used.reduce((n, k) => n + sizes[k], 0) || 1;
+		key(f, used);
+		const [s, w] = canvas(f, 30);
+		let x = 4;
+		for (const k of used) {
+			const len = (w - 8) * sizes[k] / all;
+			tip(svg("rect", { x, y: 4, width: Math.max(1, len), height: 22, fill: color[k] }, s), `${name(k)}: ${bytes(sizes[k] * 4096)}`);
 			x += len;
 		}
-		svg("text", { x: left + span + 8, y: y + 13 }, s, (100 * t.busy / all).toFixed(0) + " %");
 	});
-}, two);
 
-html("h2", "", "Page sizes");
-html("p", "", "How much of the guest lies in pages of which size. A restore that is short of large pages takes more calls, and the guest runs slower.");
-figure(f => {
-	const sizes = { "1G": g["1G"] * 262144, "2M": g["2M"] * 512, "4K": g["4K"] };
-	const used = Object.keys(sizes).filter(k => sizes[k]);
-	const all = used.reduce((n, k) => n + sizes[k], 0) || 1;
-	key(f, used);
-	const [s, w] = canvas(f, 30);
-	let x = 4;
-	for (const k of used) {
-		const len = (w - 8) * sizes[k] / all;
-		tip(svg("rect", { x, y: 4, width: Math.max(1, len), height: 22, fill: color[k] }, s), `${name(k)}: ${bytes(sizes[k] * 4096)}`);
-		x += len;
+	function table(head, rows, lefts) {
+		const t = html("table", "", undefined, html("div", "scroll"));
+		for (const [i, values] of [head, ...rows].entries()) {
+			const r = html("tr", "", undefined, t);
+			values.forEach((v, k) => html(i ? "td" : "th", k < lefts ? "l" : "", v, r));
+		}
 	}
-});
-
-function table(head, rows, lefts) {
-	const t = html("table", "", undefined, html("div", "scroll"));
-	for (const [i, values] of [head, ...rows].entries()) {
-		const r = html("tr", "", undefined, t);
-		values.forEach((v, k) => html(i ? "td" : "th", k < lefts ? "l" : "", v, r));
+	if (d.passes.length) {
+		html("h2", "", "Passes");
+		html("p", "", how.indexed ? "In the order of the stream. Of a file only the newest contents of a page are read, in the first pass that the restore makes." :
+			"What the saver sent again because the guest had changed it.");
+		table(["pass", "page contents", "size", "from", "to"], d.passes.map(p => [p.pass === 64 ? "64 and later" : String(p.pass), big(p.pages), bytes(p.pages * 4096), time(p.begun), time(p.ended)]), 0);
 	}
+	html("h2", "", "Calls to the host");
+	html("p", "", "How long they took, from the shortest to the longest. Maps and unmaps are the workers', and go on at the same time.");
+	table(["call", "calls", "in all", "median", "90 %", "99 %", "longest"],
+		d.calls.map(c => [c.name, big(c.count), time(c.seconds), time(c.p50), time(c.p90), time(c.p99), time(c.max)]), 1);
+	html("p", "", `${count(how.other_calls, "other call")}.`);
 }
-if (d.passes.length) {
-	html("h2", "", "Passes");
-	html("p", "", how.indexed ? "In the order of the stream. Of a file only the newest contents of a page are read, in the first pass that the restore makes." :
-		"What the saver sent again because the guest had changed it.");
-	table(["pass", "page contents", "size", "from", "to"], d.passes.map(p => [p.pass === 64 ? "64 and later" : String(p.pass), big(p.pages), bytes(p.pages * 4096), time(p.begun), time(p.ended)]), 0);
-}
-html("h2", "", "Calls to the host");
-html("p", "", "How long they took, from the shortest to the longest. Maps and unmaps are the workers', and go on at the same time.");
-table(["call", "calls", "in all", "median", "90 %", "99 %", "longest"],
-	d.calls.map(c => [c.name, big(c.count), time(c.seconds), time(c.p50), time(c.p90), time(c.p99), time(c.max)]), 1);
-html("p", "", `${count(how.other_calls, "other call")}.`);
+if (read) plots();

@@ -3,6 +3,7 @@
 
 #include "cli/engine_options.h"
 #include "page/page.h"
+#include "place.h"
 #include "report/timeline.h"
 
 #include <errno.h>
@@ -93,12 +94,10 @@ static json_t *guest_json(const struct xr_result *res)
 			 (json_int_t)res->extents_4k);
 }
 
-static json_t *how_json(const struct run_report *r)
+static json_t *how_json(const struct xr_settings *set, const struct xr_result *res)
 {
-	const struct xr_result *res = r->res;
-
 	return json_pack("{s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I,s:i}", "host",
-			 xr_host_words[r->set->host], "policy", xr_policy_words[r->set->policy],
+			 xr_host_words[set->host], "policy", xr_policy_words[set->policy],
 			 "workers", (int)res->workers, "worker_kind",
 			 xr_worker_kind_words[res->worker_kind], "uring", (int)res->uring,
 			 "indexed", (int)res->indexed, "bytes", (json_int_t)res->bytes, "records",
@@ -106,20 +105,31 @@ static json_t *how_json(const struct run_report *r)
 			 "passes", (int)res->passes);
 }
 
+static json_t *error_json(const struct xr_error *e)
+{
+	const char *next = xr_error_next_step(e);
+	char where[XR_PLACE_TEXT];
+
+	xr_error_place(e, where);
+	return json_pack("{s:s,s:o,s:s,s:s?}", "stage", xr_stage_name(e->stage), "text",
+			 text_json(e->text), "where", where, "next", next);
+}
+
 json_t *run_report_json(const struct run_report *r)
 {
-	const struct xr_result *res = r->res;
+	static const struct xr_result nothing;
+	const struct xr_result *res = r->res ? r->res : &nothing;
 	json_t *j = json_pack(
 		"{s:s,s:o,s:o,s:f,s:s,s:s,s:o,s:o,s:{s:o,s:o,s:o},s:o,s:o,s:o}", "version",
 		xr_version(), "date", date_json(r->ended), "source", text_json(r->source),
 		"seconds", res->seconds, "limit", run_report_limit(res), "advice",
-		run_report_advice(r), "guest", guest_json(res), "how", how_json(r), "stages",
-		"stream", times_json(&res->stream), "populate", times_json(&res->populate), "copy",
-		times_json(&res->copy), "timeline", timeline_json(res->seconds), "passes",
-		passes_json(), "calls", calls_json());
+		r->res ? run_report_advice(r) : "", "guest", guest_json(res), "how",
+		how_json(r->set, res), "stages", "stream", times_json(&res->stream), "populate",
+		times_json(&res->populate), "copy", times_json(&res->copy), "timeline",
+		timeline_json(res->seconds), "passes", passes_json(), "calls", calls_json());
 
 	if (j && r->err)
-		json_object_set_new(j, "error", text_json(r->err->text));
+		json_object_set_new(j, "error", error_json(r->err));
 	return j;
 }
 

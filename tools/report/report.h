@@ -10,8 +10,8 @@
 
 struct run_report {
 	const struct xr_settings *set;
-	const struct xr_result *res;
-	const struct xr_error *err; /* NULL: it succeeded */
+	const struct xr_result *res; /* NULL: it never began */
+	const struct xr_error *err;  /* NULL: it succeeded */
 	const char *source;
 	double ended; /* seconds since the epoch */
 };

@@ -6,6 +6,8 @@
 #include "receipt/receipt.h"
 #include "report/report.h"
 
+#include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #define TRACE_EVENTS ((size_t)4 << 20) /* some 200 MiB, of what is used */
@@ -18,13 +20,23 @@ void run_files_init(struct run_files *f)
 	}
 }
 
+/* Whether an earlier one has the same name. */
+static bool is_double(const struct run_files *f, unsigned int i)
+{
+	for (unsigned int k = 0; k < i; k++)
+		if (f->path[i] && f->path[k] && f->file[k].keeper >= 0 &&
+		    !strcmp(f->path[i], f->path[k]))
+			return true;
+	return false;
+}
+
 unsigned int run_files_open(struct run_files *f, run_file_lost lost, void *opaque)
 {
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < RUN_FILES; i++) {
 		const bool traces = i == RUN_REPORT || i == RUN_TRACE;
-		int rc = xr_outfile_open(&f->file[i], f->path[i]);
+		int rc = is_double(f, i) ? -EEXIST : xr_outfile_open(&f->file[i], f->path[i]);
 
 		if (!rc && f->path[i] && traces && !xr_trace_on)
 			rc = xr_trace_begin(TRACE_EVENTS);
@@ -65,9 +77,8 @@ static bool is_due(enum run_file kind, const struct run_outcome *o)
 	case RUN_RECEIPT:
 		return o->res && !o->err;
 	case RUN_REPORT:
-		return o->res;
 	case RUN_TRACE:
-		return o->restore || o->err;
+		return o->res || o->err;
 	default:
 		return true;
 	}

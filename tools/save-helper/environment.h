@@ -8,9 +8,14 @@
 
 #define ENVIRONMENT_PATH 4096u
 
-/* XENRESTORE_NO_SANDBOX and XENRESTORE_BUFFER_MIB. What makes no sense is told on stderr and left.
+/*
+ * XENRESTORE_NO_SANDBOX, and XENRESTORE_OPTIONS: options of `xenrestore restore` that tell how it
+ * goes about it. What makes no sense is told on stderr, and none of them is heeded.
  */
 void xr_environment_settings(struct xr_settings *s);
+
+/* Another helper restores: a word on stderr if something was asked for. */
+void xr_environment_unheeded(void);
 
 struct xr_environment {
 	struct run_files files;

@@ -284,16 +284,17 @@ static int restore(const struct job *j, struct running *run)
 		rc = xr_run(r, &res, &err);
 		xr_watch_stop(&watch);
 	}
-	if (rc)
-		tell_error(run, &err, ran);
-	else
-		tell_result(run, &res);
 	told.restore = r;
 	told.res = ran ? &res : NULL;
 	told.err = rc ? &err : NULL;
 	told.exit_code = rc ? xr_exit_of(&err) : XR_EXIT_OK;
+	/* First of all: who finds libxl gone ends there. */
 	run_files_write(&env.files, &told, cannot_write, run);
 	run_files_close(&env.files);
+	if (rc)
+		tell_error(run, &err, ran);
+	else
+		tell_result(run, &res);
 	xr_close(&r);
 	restore_results(rc ? 0 : res.store_gfn, rc ? 0 : res.console_gfn, run);
 	xr_channel_complete(&run->channel, rc ? -1 : 0, rc ? errno_of(&err) : 0);
@@ -326,8 +327,11 @@ int main(int argc, char **argv)
 		heed_sigterm();
 	if (take_channel(&run.channel))
 		return 1;
-	if (saves || !is_our_xen())
+	if (saves || !is_our_xen()) {
+		if (!saves)
+			xr_environment_unheeded();
 		return hand_over(&run.channel, argv);
+	}
 	if (j.callbacks != callbacks_of[j.type])
 		return complain("libxl offers other callbacks than libxl from Xen 4.14 on does for "
 				"a stream of this type");
