@@ -317,7 +317,7 @@ Test(command, all_contenders_stand_side_by_side, .timeout = 300)
 	ratios = json_object_get(j, "ratios");
 	cr_expect_eq(json_object_size(ratios), 4);
 	json_object_foreach(ratios, source, cell)
-		cr_expect_eq(json_object_size(cell), 4, "%s", source);
+		cr_expect_eq(json_object_size(cell), 5, "%s", source);
 	json_decref(j);
 	unlink(path);
 }

@@ -50,6 +50,11 @@ static json_t *stream_json(const struct bench *b, const struct bench_stream *s)
 	set(j, "zero_permille", count(s->gen.zero_permille));
 	set(j, "passes", count(s->gen.passes));
 	set(j, "dirty_permille", count(s->gen.dirty_permille));
+	set(j, "batch", count(s->gen.batch));
+	set(j, "stream_version", count(s->gen.version));
+	set(j, "balloon_out_permille", count(s->gen.balloon_out_permille));
+	set(j, "balloon_in_permille", count(s->gen.balloon_in_permille));
+	set(j, "checkpoints", count(s->gen.checkpoints));
 	set(j, "lists_to_4g", json_boolean(!s->gen.compact));
 	return j;
 }
@@ -180,6 +185,16 @@ static void add_ratio(json_t *j, const char *key, const struct bench_cell *a,
 	set(j, key, stats_json(&s));
 }
 
+static void add_cpu_ratio(json_t *j, const struct bench_cell *ours, const struct bench_cell *stock)
+{
+	struct bench_stats s;
+
+	if (!ours || !stock)
+		return;
+	s = bench_cpu_ratio(ours, stock);
+	set(j, "cpu_ours_to_stock", stats_json(&s));
+}
+
 static json_t *ratios_json(const struct bench *b)
 {
 	json_t *all = json_object();
@@ -192,6 +207,7 @@ static json_t *ratios_json(const struct bench *b)
 		add_ratio(j, "ours_to_stock", ours, bench_find(b, BENCH_STOCK, s));
 		add_ratio(j, "ours_to_mapped", ours, bench_find(b, BENCH_MAPPED, s));
 		add_ratio(j, "ours_to_limit", ours, limit);
+		add_cpu_ratio(j, ours, bench_find(b, BENCH_STOCK, s));
 		if (limit)
 			set(j, "limit_threads", count(limit->workers));
 		if (json_object_size(j))

@@ -24,9 +24,12 @@ static void print_head(FILE *to, const struct bench *b)
 	if (b->opt.stream)
 		fprintf(to, "stream    %s", b->opt.stream);
 	else
-		fprintf(to, "stream    generated, seed %llu, %u pass%s",
+		fprintf(to,
+			"stream    generated, seed %llu, %u pass%s, permille: holes %u in runs of %u, "
+			"dirty %u, zero %u",
 			(unsigned long long)s->gen.seed, s->gen.passes,
-			s->gen.passes == 1 ? "" : "es");
+			s->gen.passes == 1 ? "" : "es", s->gen.holes_permille, s->gen.hole_run,
+			s->gen.dirty_permille, s->gen.zero_permille);
 	fprintf(to, ": %.3f GiB for a guest of %.3f GiB\n", (double)s->bytes / GIB, guest_gib(s));
 	fprintf(to,
 		"method    %u rounds in turn; median [quartiles]; GiB of stream a second; pipe %u KiB\n\n",
@@ -88,7 +91,10 @@ static void print_rates(FILE *to, const struct bench *b)
 		b->machine.cores, b->machine.cores > 16 ? " (beyond 16: doubled each time)" : "");
 }
 
-static void print_ratio(FILE *to, const struct bench_cell *a, const struct bench_cell *b)
+typedef struct bench_stats (*ratio_of)(const struct bench_cell *a, const struct bench_cell *b);
+
+static void print_ratio(FILE *to, ratio_of of, const struct bench_cell *a,
+			const struct bench_cell *b)
 {
 	struct bench_stats r;
 
@@ -96,7 +102,7 @@ static void print_ratio(FILE *to, const struct bench_cell *a, const struct bench
 		fprintf(to, "  %22s", "-");
 		return;
 	}
-	r = bench_ratio(a, b);
+	r = of(a, b);
 	fprintf(to, "  %6.2f [%6.2f %6.2f]", r.median, r.q1, r.q3);
 }
 
@@ -117,9 +123,45 @@ static void print_ratios(FILE *to, const struct bench *b)
 				    "ours : limit    (of the rates, by round)\n");
 		any = true;
 		fprintf(to, "  %-6s", bench_source_names[s]);
-		print_ratio(to, ours, stock);
-		print_ratio(to, ours, mapped);
-		print_ratio(to, ours, limit);
+		print_ratio(to, bench_ratio, ours, stock);
+		print_ratio(to, bench_ratio, ours, mapped);
+		print_ratio(to, bench_ratio, ours, limit);
+		fputc('\n', to);
+	}
+}
+
+/* The bound of CPU time: more processes take more of it. */
+static const struct bench_cell *find_mapped_by_one(const struct bench *b, enum bench_source source)
+{
+	for (unsigned int i = 0; i < b->ncells; i++) {
+		const struct bench_cell *c = &b->cells[i];
+
+		if (c->section == BENCH_MAIN && c->who == BENCH_MAPPED && c->source == source &&
+		    c->workers == 1 && c->done)
+			return c;
+	}
+	return NULL;
+}
+
+static void print_cpu_ratios(FILE *to, const struct bench *b)
+{
+	bool any = false;
+
+	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
+		const struct bench_cell *ours = bench_find(b, BENCH_OURS, s),
+					*stock = bench_find(b, BENCH_STOCK, s),
+					*one = find_mapped_by_one(b, s);
+
+		if (!ours || !stock)
+			continue;
+		if (!any)
+			fprintf(to, "\nCPU time  ours : stock            "
+				    "mapped, by one : stock                         (by round)\n");
+		any = true;
+		fprintf(to, "  %-6s", bench_source_names[s]);
+		print_ratio(to, bench_cpu_ratio, ours, stock);
+		if (one)
+			print_ratio(to, bench_cpu_ratio, one, stock);
 		fputc('\n', to);
 	}
 }
@@ -329,6 +371,7 @@ void bench_report(FILE *to, const struct bench *b)
 	print_head(to, b);
 	print_rates(to, b);
 	print_ratios(to, b);
+	print_cpu_ratios(to, b);
 	print_bound(to, b);
 	print_bound_workers(to, b);
 	print_stages(to, b);

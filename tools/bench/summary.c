@@ -128,6 +128,16 @@ struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_ce
 	return bench_stats(v, n);
 }
 
+struct bench_stats bench_cpu_ratio(const struct bench_cell *a, const struct bench_cell *b)
+{
+	double v[BENCH_STATS_MAX];
+	unsigned int n = a->done < b->done ? a->done : b->done;
+
+	for (unsigned int i = 0; i < n; i++)
+		v[i] = a->runs[i].cpu_seconds / b->runs[i].cpu_seconds;
+	return bench_stats(v, n);
+}
+
 static bool better(const struct bench_cell *c, const struct bench_cell *best)
 {
 	return c->done &&
