@@ -58,6 +58,26 @@ Test(cli_inspect, inspect_lists_records_and_draws)
 	cr_expect_str_eq(o.out, "</svg>\n");
 }
 
+/*
+ * Of a file with contents only heads and lists are read, 8 bytes for each page's 4096.
+ * XR_INSPECT_GIB makes it as large as the disk takes: a TiB takes 3 GiB of it.
+ */
+Test(cli_inspect, a_large_file_is_inspected_by_its_heads)
+{
+	const char *gib = getenv("XR_INSPECT_GIB") ?: "16";
+	struct outcome o = sh("$P generate -q -s 8M $D/small >$D/sum && "
+			      "python3 %s $P $D/small $D/large %s; rm -f $D/large",
+			      LARGE, gib);
+	unsigned long pages = 0, times = 0;
+	char verdict[8] = "";
+
+	cr_assert_eq(sscanf(o.out, "%7s %lu %lu", verdict, &pages, &times), 3, "%s%s", o.out,
+		     o.err);
+	cr_expect_str_eq(verdict, "good");
+	cr_expect_eq(pages, (strtoul(gib, NULL, 10) << 18) + (8 << 8) + 8);
+	cr_expect_geq(times, 100, "%lu pages of the file for one that is read", times);
+}
+
 Test(cli_inspect, inspect_exits_by_its_verdict)
 {
 	cr_expect_eq(sh("head -c 2000000 $S >$D/cut; $P inspect -q $D/cut").code, 1);
