@@ -44,3 +44,24 @@ check_receipt() {
 	xr-lab destroy "$id" || why "cannot destroy domain $id" || rc=1
 	return $rc
 }
+
+# What the helper is asked for by its environment, under xl
+check_told() {
+	local id rc=0
+	[ -x /lab/in/xenrestore ] || why "no xenrestore beside the helper" || return 77
+	save_tiny "$1" t || return 1
+	export XENRESTORE_REPORT=/tmp/told-%d.html XENRESTORE_METRICS=/tmp/told-%d.prom \
+		XENRESTORE_RECEIPT=/tmp/told-%d.json XENRESTORE_TRACE=/tmp/told-%d.trace XENRESTORE_OPTIONS="--workers 1"
+	traced_restore "$1" t /tmp/t.save || rc=1
+	unset XENRESTORE_REPORT XENRESTORE_METRICS XENRESTORE_RECEIPT XENRESTORE_TRACE XENRESTORE_OPTIONS
+	[ $rc = 0 ] || return 1
+	id=$(domid_of t)
+	grep -q "^xenrestore_success{host=\"xen\",domid=\"$id\"} 1\$" "/tmp/told-$id.prom" || why "no metrics" || return 1
+	grep -q "^xenrestore_workers{host=\"xen\",domid=\"$id\"} 1\$" "/tmp/told-$id.prom" || why "options are not heeded" || return 1
+	grep -q '<html' "/tmp/told-$id.html" || why "no report" || return 1
+	grep -q '"traceEvents"' "/tmp/told-$id.trace" || why "no trace" || return 1
+	cp "/tmp/told-$id.json" /tmp/receipt
+	verify_says "$id" 0 "the domain is as the receipt says" || return 1
+	xl unpause t
+	tiny_verified
+}
