@@ -91,7 +91,7 @@ Test(pv_bad, entries_that_would_fill_the_domain)
 
 Test(pv_bad, registers_that_name_the_wrong_pfns)
 {
-	for (unsigned int w = TSAN ? 8 : 4; w <= 8; w += 4) {
+	for (unsigned int w = SANITIZED ? 8 : 4; w <= 8; w += 4) {
 		struct setting s;
 
 #define CASE(at, value, pfn, words)                                                                \

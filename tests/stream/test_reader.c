@@ -75,7 +75,7 @@ Test(reader, short_reads_of_every_size)
 /* One thread: nothing for TSan to find, only to make slow. */
 static size_t stride(size_t n)
 {
-	return TSAN ? 50 * n : n;
+	return TSAN ? 50 * n : ASAN ? 4 * n : n;
 }
 
 Test(reader, a_split_at_every_byte)
