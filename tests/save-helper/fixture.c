@@ -152,6 +152,18 @@ int piped_stream(pid_t *writer, size_t n, bool stays)
 	return p[0];
 }
 
+void ask_for_files(const char *folder)
+{
+	static const char *const what[] = { "REPORT", "TRACE", "RECEIPT", "METRICS" };
+	char name[64], path[256];
+
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		snprintf(name, sizeof(name), "XENRESTORE_%s", what[i]);
+		snprintf(path, sizeof(path), "%s/%s.%%d", folder, what[i]);
+		setenv(name, path, 1);
+	}
+}
+
 unsigned int errors(const struct libxl *l)
 {
 	unsigned int n = 0;

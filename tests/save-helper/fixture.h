@@ -44,6 +44,10 @@ void start_restore(struct libxl *l, int fd, unsigned int callbacks, unsigned int
 void start_restore_back(struct libxl *l, int fd, int back, unsigned int callbacks,
 			unsigned int type);
 
+/* Report, trace, receipt and metrics of each restore, in that folder by the ends REPORT.1 and so
+ * on. */
+void ask_for_files(const char *folder);
+
 unsigned int errors(const struct libxl *l);
 /* How many of all that was logged have that word, and how many of the errors. */
 unsigned int logs_with(const struct libxl *l, const char *word);

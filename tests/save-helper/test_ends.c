@@ -159,6 +159,14 @@ Test(save_helper_ends, sigterm_ends_it_at_every_point)
 }
 
 /* As the kernel does without memory. */
+/* Who keeps a file until it is complete goes along, and holds nothing of libxl's open meanwhile. */
+Test(save_helper_ends, files_that_were_asked_for_change_nothing_of_that)
+{
+	ask_for_files(in_dir("."));
+	expect_killed_by(SIGTERM);
+	expect_killed_by(SIGKILL);
+}
+
 Test(save_helper_ends, killed_at_every_point_it_leaves_no_worker)
 {
 	expect_killed_by(SIGKILL);

@@ -10,18 +10,6 @@
 
 TestSuite(save_helper_files, .init = setup, .fini = teardown, .timeout = 120);
 
-static void ask_for_all(const char *folder)
-{
-	static const char *const what[] = { "REPORT", "TRACE", "RECEIPT", "METRICS" };
-	char name[64], path[256];
-
-	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
-		snprintf(name, sizeof(name), "XENRESTORE_%s", what[i]);
-		snprintf(path, sizeof(path), "%s/%s.%%d", folder, what[i]);
-		setenv(name, path, 1);
-	}
-}
-
 static bool has(const char *name, const char *word)
 {
 	static char text[1 << 20];
@@ -47,7 +35,7 @@ Test(save_helper_files, tell_of_a_restore)
 	struct libxl l = { .retval = -9 };
 	json_t *receipt;
 
-	ask_for_all(in_dir("."));
+	ask_for_files(in_dir("."));
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
 	expect_guest(&l, m);
@@ -66,7 +54,7 @@ Test(save_helper_files, tell_of_one_that_fails)
 	struct libxl l = { .retval = -9 };
 	pid_t writer;
 
-	ask_for_all(in_dir("."));
+	ask_for_files(in_dir("."));
 	start_restore(&l, piped_stream(&writer, 4u << 20, false), PLAIN, 0);
 	libxl_serve(&l);
 	expect_exit(&l, 0);
@@ -83,7 +71,7 @@ Test(save_helper_files, that_cannot_be_written_do_not_matter)
 	struct xr_model *m = domain(false);
 	struct libxl l = { .retval = -9 };
 
-	ask_for_all(in_dir("nowhere"));
+	ask_for_files(in_dir("nowhere"));
 	setenv("XENRESTORE_METRICS", "/dev/full", 1);
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
@@ -98,7 +86,7 @@ Test(save_helper_files, tell_of_a_restore_that_cannot_begin)
 {
 	struct libxl l = { .retval = -9 };
 
-	ask_for_all(in_dir("."));
+	ask_for_files(in_dir("."));
 	setenv("XR_MODEL_FD", "999", 1);
 	start_restore(&l, stream_file(), PLAIN, 0);
 	libxl_serve(&l);
