@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* HVM and PVH guests: parameters, the pages they name, and completion. */
+#include "host/hvm_params.h"
 #include "internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <xen/hvm/params.h>
-
-/* Sent by old savers; today Xen neither names nor takes it. */
-#define PARAM_PAE_ENABLED 4
 
 /* A value of the stream's that Xen calls invalid is the stream's fault. */
 static int refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what)
@@ -63,7 +61,7 @@ static int apply_param(struct xr_restore *r, const struct xr_where *where,
 			       "HVM parameter %#llx: there are none above 32 bits",
 			       (unsigned long long)p->index);
 	switch (p->index) {
-	case PARAM_PAE_ENABLED:
+	case XR_HVM_PARAM_PAE_ENABLED:
 		return 0;
 	case HVM_PARAM_CONSOLE_PFN:
 		r->guest.console_gfn = p->value;

@@ -72,7 +72,7 @@ void xr_progress_tell(struct xr_restore *r)
 	judge(r, &pr, now, cs.dispatch_blocked);
 	pr.bytes_done = r->bytes;
 	pr.pages_done = cs.pages_written;
-	pr.pass = r->pass;
+	pr.pass = r->pass ? r->pass : 1; /* 0 is while a file is indexed */
 	pr.seconds = (double)(now - r->begun) / 1e9;
 	if (r->index) {
 		pr.bytes_total = r->index->end_offset - in->start_offset - in->libxc_offset;

@@ -444,7 +444,7 @@ uint64_t xr_model_param(struct xr_model *m, uint32_t index)
 	uint64_t value = ~(uint64_t)0;
 
 	model_lock(m);
-	if (index < MODEL_PARAMS && m->s->param_set[index])
+	if (index < XR_HVM_PARAMS && m->s->param_set[index])
 		value = m->s->param[index];
 	model_unlock(m);
 	return value;

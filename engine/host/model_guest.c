@@ -134,17 +134,11 @@ static bool param_is_set_once(uint32_t index)
 	}
 }
 
-static bool param_is_settable(uint32_t index)
-{
-	return index < MODEL_PARAMS && index != 4 && index != 13 && index != 30 &&
-	       (index < 20 || index > 26);
-}
-
 static int set_param_locked(struct xr_model *m, uint32_t index, uint64_t value)
 {
 	struct model_state *s = m->s;
 
-	if (s->set.pv || !param_is_settable(index))
+	if (s->set.pv || !xr_hvm_param_is_settable(index))
 		return -EINVAL;
 	if (param_is_set_once(index) && s->param[index] && s->param[index] != value)
 		return -EEXIST;

@@ -14,6 +14,7 @@
 #ifndef XR_MODEL_IMPL_H
 #define XR_MODEL_IMPL_H
 
+#include "host/hvm_params.h"
 #include "host/model.h"
 
 #include <pthread.h>
@@ -34,7 +35,6 @@
 #define MODEL_MAPPERS 256u
 #define MODEL_NODES ((uint32_t)1 << 24)
 #define MODEL_LOG 16384u
-#define MODEL_PARAMS 39u
 #define MODEL_DIRTY 8192u
 #define MODEL_DOMID 1u
 
@@ -95,8 +95,8 @@ struct model_state {
 	uint64_t dirty[MODEL_DIRTY]; /* gfns written by the guest; some more than once */
 	uint32_t ndirty;
 
-	uint64_t param[MODEL_PARAMS];
-	bool param_set[MODEL_PARAMS];
+	uint64_t param[XR_HVM_PARAMS];
+	bool param_set[XR_HVM_PARAMS];
 	struct xr_model_given given;
 	unsigned int width;
 	uint32_t vcpu_size[PV_VCPUS][XR_VCPU_STATES]; /* 0: never set */

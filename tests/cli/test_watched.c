@@ -104,11 +104,29 @@ Test(cli_watched, no_reader_is_needed)
 	}
 }
 
+/* A signal comes when the guest is complete, and its trace goes to a slow reader. */
+Test(cli_watched, a_guest_that_is_complete_survives_a_signal)
+{
+	struct outcome o = sh(
+		"mkfifo $D/slow; { sleep 1; cat >/dev/null; } <$D/slow & "
+		"cat $S | { exec 3<&0; $P restore -q --metrics $D/m.prom --trace $D/slow - <&3 & p=$!; "
+		"while ! ls $D/m.prom >/dev/null 2>&1; do sleep 0.05; done; "
+		"kill -TERM $p; wait $p; echo $?; }");
+
+	cr_expect(!strcmp(o.out, "0\n") || !strcmp(o.out, "5\n"), "%s%s", o.out, o.err);
+}
+
 Test(cli_watched, files_are_told_apart)
 {
 	struct outcome o = sh("$P restore -q --report $D/one --metrics $D/one $S");
 
 	expect_failure(&o, 2, "one: File exists");
+	o = sh("cd $D && $P restore -q --report one --metrics ./one $S");
+	expect_failure(&o, 2, "one: File exists");
+	o = sh("echo old >$D/kept; ln -s kept $D/link; head -c 2000000 $S | $P restore -q --receipt $D/link - "
+	       "2>$D/e; cat $D/kept; $P restore -q --receipt $D/link $S; head -c 1 $D/kept; "
+	       "test -L $D/link && ls -A $D | grep -c new");
+	cr_expect_str_eq(o.out, "old\n{0\n", "%s", o.err);
 	o = sh("echo old >$D/r; chmod 600 $D/r; $P restore -q --report $D/r $S; stat -c %%a $D/r; "
 	       "grep -c '<html' $D/r");
 	cr_expect_str_eq(o.out, "600\n1\n", "%s", o.err);

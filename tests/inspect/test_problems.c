@@ -190,7 +190,7 @@ Test(problems, padding_that_is_not_zero_is_odd)
 /* The chain of save records: every cut of it is seen. */
 Test(problems, a_broken_context_is_bad)
 {
-	static const unsigned char chain[40] = { 1, 0, 0, 0, 24, 0, 0, 0 };
+	static const unsigned char chain[40] = { 1, 0, 0, 0, 24, 0, 0, 0, 0x86, 0x12, 0x38, 0x54 };
 
 	for (uint32_t n = 1; n <= 40; n++) {
 		struct builder b;

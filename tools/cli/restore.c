@@ -117,7 +117,8 @@ static int restore(struct restore_options *o, struct xr_show *show, struct run_f
 		rc = xr_run(r, &res, &err);
 		told.res = &res;
 	}
-	xr_signals_release();
+	xr_signals_cancel(
+		NULL); /* what there is from here on is the guest; a second one still ends it */
 	told.restore = r;
 	told.err = rc ? &err : NULL;
 	told.exit_code = rc ? xr_exit_of(&err) : XR_EXIT_OK;
@@ -128,6 +129,7 @@ static int restore(struct restore_options *o, struct xr_show *show, struct run_f
 		shown = report(o, &res);
 	if (run_files_write(files, &told, cannot_write, NULL) && !shown)
 		shown = XR_EXIT_FILES;
+	xr_signals_release();
 	xr_close(&r);
 	return rc ? told.exit_code : shown;
 }

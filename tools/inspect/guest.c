@@ -2,6 +2,8 @@
 /* What the headers and the control records tell of the guest, and what is odd about them. */
 #include "inspect/inspect.h"
 
+#include "host/hvm_params.h"
+
 #include <endian.h>
 #include <jansson.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #define LEAF_EXTENDED 0x80000000u
 #define SAVE_END 0
 #define SAVE_HEADER 1
+#define SAVE_MAGIC 0x54381286u
 #define SAVE_CPU 2
 
 static void odd(struct inspect *in, const struct xr_record *rec, uint64_t value)
@@ -77,6 +80,11 @@ static void params(struct inspect *in, const struct xr_record *rec, const unsign
 		if (p.index > UINT32_MAX)
 			inspect_blame(in, INSPECT_BAD, &rec->where,
 				      "HVM_PARAMS: a parameter's number is above 32 bits");
+		else if (!xr_hvm_param_is_settable((uint32_t)p.index) &&
+			 p.index != XR_HVM_PARAM_PAE_ENABLED)
+			inspect_blame(in, INSPECT_BAD, &rec->where,
+				      "HVM_PARAMS: Xen sets no HVM parameter %u",
+				      (unsigned int)p.index);
 		while (k < g->nparams && g->params[k].index != p.index)
 			k++;
 		if (k == INSPECT_PARAMS)
@@ -86,6 +94,16 @@ static void params(struct inspect *in, const struct xr_record *rec, const unsign
 			g->params[k] = p;
 		g->nparams += k == g->nparams && k < INSPECT_PARAMS;
 	}
+}
+
+static bool has_magic(const unsigned char *entry, uint32_t length)
+{
+	uint32_t magic;
+
+	if (length < sizeof(magic))
+		return false;
+	memcpy(&magic, entry, sizeof(magic));
+	return magic == SAVE_MAGIC;
 }
 
 /* Xen's save image: a chain of {typecode, instance, length, data}. */
@@ -110,8 +128,12 @@ static void context(struct inspect *in, const struct xr_record *rec, const unsig
 		memcpy(&length, body + at + 4, sizeof(length));
 		if (length > rec->length - at - 8)
 			wrong = "an entry is longer than the record";
-		else if (!n && type != SAVE_HEADER)
-			wrong = "it does not begin with a HEADER";
+		else if (!n != (type == SAVE_HEADER))
+			wrong = n ? "it has another HEADER" : "it does not begin with a HEADER";
+		else if (!n && !has_magic(body + at + 8, length))
+			wrong = "its HEADER has not Xen's magic number";
+		else if (type == SAVE_END && length)
+			wrong = "its END is not empty";
 		row = type < INSPECT_SAVE_TYPES ? type : INSPECT_SAVE_TYPES - 1;
 		g->saved[row].count++;
 		g->saved[row].bytes += length;

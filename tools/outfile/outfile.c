@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -90,7 +92,7 @@ static int end_keeper(struct xr_outfile *o, char word)
 	return si.si_code == CLD_EXITED ? -si.si_status : -EIO;
 }
 
-/* A device, a pipe or a link: it must not be replaced. */
+/* A device or a pipe: it must not be replaced. */
 static bool is_special(const struct xr_outfile *o)
 {
 	struct stat st;
@@ -125,19 +127,32 @@ static int open_temporary(struct xr_outfile *o)
 	return -ENOMEM;
 }
 
-int xr_outfile_open(struct xr_outfile *o, const char *path)
+/* What a link leads to is replaced, not the link, and stays until then. */
+static const char *follow(const char *path, char target[PATH_MAX])
 {
+	struct stat st;
+
+	if (!path || lstat(path, &st) || !S_ISLNK(st.st_mode))
+		return path;
+	return realpath(path, target) ? target : NULL;
+}
+
+int xr_outfile_open(struct xr_outfile *o, const char *to)
+{
+	static unsigned int serial;
+	char target[PATH_MAX];
+	const char *path = follow(to, target);
 	const char *slash = path ? strrchr(path, '/') : NULL;
 	const char *name = slash ? slash + 1 : path;
 	int rc;
 
 	*o = XR_OUTFILE_NONE;
 	if (!path)
-		return 0;
+		return to ? -errno : 0;
 	if (!*name || strlen(name) >= sizeof(o->name))
 		return *name ? -ENAMETOOLONG : -EISDIR;
 	snprintf(o->name, sizeof(o->name), "%s", name);
-	snprintf(o->temporary, sizeof(o->temporary), ".%s.%d.new", name, getpid());
+	snprintf(o->temporary, sizeof(o->temporary), ".%s.%d.%u.new", name, getpid(), serial++);
 	o->dir = open_folder(path, slash);
 	rc = o->dir < 0 ? -errno : 0;
 	if (!rc && is_special(o))
@@ -152,6 +167,15 @@ int xr_outfile_open(struct xr_outfile *o, const char *path)
 	if (rc)
 		xr_outfile_close(o);
 	return rc;
+}
+
+bool xr_outfile_same(const struct xr_outfile *a, const struct xr_outfile *b)
+{
+	struct stat s, t;
+
+	return a->keeper >= 0 && b->keeper >= 0 && !strcmp(a->name, b->name) &&
+	       !fstat(a->dir, &s) && !fstat(b->dir, &t) && s.st_dev == t.st_dev &&
+	       s.st_ino == t.st_ino;
 }
 
 int xr_outfile_keep(struct xr_outfile *o)

@@ -2,7 +2,8 @@
 /*
  * A file that is written as a whole or not at all: a reader finds the one of before, or this one,
  * and never a part. (A machine that crashes right afterwards may have lost it: nobody waits for a
- * disk here, for a guest may wait.) Only a device, a pipe or a link is written as it is opened.
+ * disk here, for a guest may wait.) Only a device or a pipe is written as it
+ * is opened.
  *
  * Its folder and a temporary file in it are opened beforehand, so that a folder that is not there
  * is told before a guest is touched, and a process is forked that renames: the program itself is in
@@ -11,6 +12,7 @@
 #ifndef XR_OUTFILE_H
 #define XR_OUTFILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -19,7 +21,7 @@ struct xr_outfile {
 	int dir, to;
 	pid_t keeper;	/* -1: there is none */
 	char name[256]; /* in its folder */
-	char temporary[256 + 32];
+	char temporary[256 + 48];
 };
 
 #define XR_OUTFILE_NONE ((struct xr_outfile){ NULL, -1, -1, -1, "", "" })
@@ -29,6 +31,9 @@ int xr_outfile_open(struct xr_outfile *o, const char *path);
 
 /* What was written takes the place of the file. 0 or -errno. Without a file 0. */
 int xr_outfile_keep(struct xr_outfile *o);
+
+/* Would one take the place of the other? Both are open. */
+bool xr_outfile_same(const struct xr_outfile *a, const struct xr_outfile *b);
 
 /* What was not kept is removed. */
 void xr_outfile_close(struct xr_outfile *o);

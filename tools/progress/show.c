@@ -85,7 +85,7 @@ static void show_json(struct xr_show *s, const struct xr_progress *p)
 	const struct xr_meter *m = &s->meter;
 
 	put_json(s,
-		 json_pack("{s:s,s:I,s:I,s:o,s:I,s:o,s:f,s:f,s:o,s:o,s:s}", "event", "progress",
+		 json_pack("{s:s,s:I,s:I,s:o,s:I,s:o,s:f,s:f,s:o,s:o,s:s?}", "event", "progress",
 			   "pass", (json_int_t)p->pass, "bytes", (json_int_t)p->bytes_done,
 			   "bytes_total",
 			   p->bytes_total ? json_integer((json_int_t)p->bytes_total) : json_null(),
@@ -94,7 +94,7 @@ static void show_json(struct xr_show *s, const struct xr_progress *p)
 			   "seconds", p->seconds, "bytes_per_second", m->rate, "seconds_left",
 			   number_or_null(m->left >= 0, m->left), "share",
 			   number_or_null(m->total != 0, xr_meter_share(m)), "limited_by",
-			   m->limit),
+			   *m->limit ? m->limit : NULL),
 		 0);
 }
 

@@ -7,7 +7,6 @@
 #include "report/report.h"
 
 #include <errno.h>
-#include <string.h>
 #include <time.h>
 
 #define TRACE_EVENTS ((size_t)4 << 20) /* some 200 MiB, of what is used */
@@ -20,12 +19,11 @@ void run_files_init(struct run_files *f)
 	}
 }
 
-/* Whether an earlier one has the same name. */
+/* Whether an earlier one is the same, however it is spelt. */
 static bool is_double(const struct run_files *f, unsigned int i)
 {
 	for (unsigned int k = 0; k < i; k++)
-		if (f->path[i] && f->path[k] && f->file[k].keeper >= 0 &&
-		    !strcmp(f->path[i], f->path[k]))
+		if (xr_outfile_same(&f->file[i], &f->file[k]))
 			return true;
 	return false;
 }
@@ -36,8 +34,10 @@ unsigned int run_files_open(struct run_files *f, run_file_lost lost, void *opaqu
 
 	for (unsigned int i = 0; i < RUN_FILES; i++) {
 		const bool traces = i == RUN_REPORT || i == RUN_TRACE;
-		int rc = is_double(f, i) ? -EEXIST : xr_outfile_open(&f->file[i], f->path[i]);
+		int rc = xr_outfile_open(&f->file[i], f->path[i]);
 
+		if (!rc && is_double(f, i))
+			rc = -EEXIST;
 		if (!rc && f->path[i] && traces && !xr_trace_on)
 			rc = xr_trace_begin(TRACE_EVENTS);
 		if (!rc)
