@@ -108,7 +108,8 @@ static bool read_pages(struct pvref *p, const unsigned char *body, uint32_t leng
 		to = &p->at[pfn];
 		to->type = (unsigned char)(e >> 60);
 		to->backed = to->type != 13 && to->type != 15;
-		/* A table that is one no more is not localised, and nobody may rely on what it was. */
+		/* A table that is one no more is not localised, and nobody may rely on what it was.
+		 */
 		if (!to->backed || (to->table && !is_table(to->type)))
 			to->page = NULL;
 		if (!has_data(to->type))
