@@ -29,6 +29,12 @@ static bool is_there(const char *name)
 	return !access(in_dir(name), F_OK);
 }
 
+static void restore_file(struct libxl *l)
+{
+	start_restore(l, stream_file(), PLAIN, 0);
+	libxl_serve(l);
+}
+
 Test(save_helper_files, tell_of_a_restore)
 {
 	struct xr_model *m = domain(false);
@@ -36,8 +42,7 @@ Test(save_helper_files, tell_of_a_restore)
 	json_t *receipt;
 
 	ask_for_files(in_dir("."));
-	start_restore(&l, stream_file(), PLAIN, 0);
-	libxl_serve(&l);
+	restore_file(&l);
 	expect_guest(&l, m);
 	cr_expect(has("METRICS.1", "xenrestore_success{host=\"xen\",domid=\"1\"} 1\n"));
 	cr_expect(has("REPORT.1", "<html"));
@@ -73,8 +78,7 @@ Test(save_helper_files, that_cannot_be_written_do_not_matter)
 
 	ask_for_files(in_dir("nowhere"));
 	setenv("XENRESTORE_METRICS", "/dev/full", 1);
-	start_restore(&l, stream_file(), PLAIN, 0);
-	libxl_serve(&l);
+	restore_file(&l);
 	expect_guest(&l, m);
 	cr_expect_eq(logs_with(&l, "cannot write"), 4);
 	cr_expect_eq(logs_with(&l, "/dev/full"), 1);
@@ -88,8 +92,7 @@ Test(save_helper_files, tell_of_a_restore_that_cannot_begin)
 
 	ask_for_files(in_dir("."));
 	setenv("XR_MODEL_FD", "999", 1);
-	start_restore(&l, stream_file(), PLAIN, 0);
-	libxl_serve(&l);
+	restore_file(&l);
 	expect_exit(&l, 0);
 	cr_expect_eq(l.retval, -1);
 	cr_expect(has("METRICS.1", "xenrestore_success{host=\"xen\",domid=\"1\"} 0\n"));
@@ -102,8 +105,7 @@ Test(save_helper_files, options_of_the_environment_count)
 	struct libxl l = { .retval = -9 };
 
 	setenv("XENRESTORE_OPTIONS", "--workers 3  --worker-kind=thread --policy 4k", 1);
-	start_restore(&l, stream_file(), PLAIN, 0);
-	libxl_serve(&l);
+	restore_file(&l);
 	expect_guest(&l, m);
 	cr_expect_eq(logs_with(&l, " 0 x 2M"), 1);
 	cr_expect_eq(logs_with(&l, " 3 workers"), 1);
@@ -120,8 +122,7 @@ Test(save_helper_files, options_that_are_none_are_told_and_left)
 		struct libxl l = { .retval = -9 };
 
 		setenv("XENRESTORE_OPTIONS", bad[i], 1);
-		start_restore(&l, stream_file(), PLAIN, 0);
-		libxl_serve(&l);
+		restore_file(&l);
 		cr_expect_not_null(strstr(libxl_stderr(&l), "is not heeded"), "%s", bad[i]);
 		expect_guest(&l, m);
 		cr_expect_eq(logs_with(&l, " 3 workers"), 0);

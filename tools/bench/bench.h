@@ -153,6 +153,8 @@ struct bench_summary bench_summarise(const struct bench_cell *cell);
 struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_cell *b);
 /* Of the CPU times, a to b. */
 struct bench_stats bench_cpu_ratio(const struct bench_cell *a, const struct bench_cell *b);
+typedef struct bench_stats (*bench_ratio_of)(const struct bench_cell *a,
+					     const struct bench_cell *b);
 
 /* No restorer: a bound that restores are held against, tried with 1..cores workers. */
 bool bench_is_bound(enum bench_who who);

@@ -174,25 +174,15 @@ static json_t *cell_json(const struct bench *b, const struct bench_cell *c)
 	return j;
 }
 
-static void add_ratio(json_t *j, const char *key, const struct bench_cell *a,
+static void add_ratio(json_t *j, const char *key, bench_ratio_of of, const struct bench_cell *a,
 		      const struct bench_cell *b)
 {
 	struct bench_stats s;
 
 	if (!a || !b)
 		return;
-	s = bench_ratio(a, b);
+	s = of(a, b);
 	set(j, key, stats_json(&s));
-}
-
-static void add_cpu_ratio(json_t *j, const struct bench_cell *ours, const struct bench_cell *stock)
-{
-	struct bench_stats s;
-
-	if (!ours || !stock)
-		return;
-	s = bench_cpu_ratio(ours, stock);
-	set(j, "cpu_ours_to_stock", stats_json(&s));
 }
 
 static json_t *ratios_json(const struct bench *b)
@@ -201,13 +191,14 @@ static json_t *ratios_json(const struct bench *b)
 
 	for (unsigned int s = 0; s < SOURCE_COUNT; s++) {
 		const struct bench_cell *ours = bench_find(b, BENCH_OURS, s),
+					*stock = bench_find(b, BENCH_STOCK, s),
 					*limit = bench_find(b, BENCH_LIMIT, s);
 		json_t *j = json_object();
 
-		add_ratio(j, "ours_to_stock", ours, bench_find(b, BENCH_STOCK, s));
-		add_ratio(j, "ours_to_mapped", ours, bench_find(b, BENCH_MAPPED, s));
-		add_ratio(j, "ours_to_limit", ours, limit);
-		add_cpu_ratio(j, ours, bench_find(b, BENCH_STOCK, s));
+		add_ratio(j, "ours_to_stock", bench_ratio, ours, stock);
+		add_ratio(j, "ours_to_mapped", bench_ratio, ours, bench_find(b, BENCH_MAPPED, s));
+		add_ratio(j, "ours_to_limit", bench_ratio, ours, limit);
+		add_ratio(j, "cpu_ours_to_stock", bench_cpu_ratio, ours, stock);
 		if (limit)
 			set(j, "limit_threads", count(limit->workers));
 		if (json_object_size(j))

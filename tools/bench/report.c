@@ -91,9 +91,7 @@ static void print_rates(FILE *to, const struct bench *b)
 		b->machine.cores, b->machine.cores > 16 ? " (beyond 16: doubled each time)" : "");
 }
 
-typedef struct bench_stats (*ratio_of)(const struct bench_cell *a, const struct bench_cell *b);
-
-static void print_ratio(FILE *to, ratio_of of, const struct bench_cell *a,
+static void print_ratio(FILE *to, bench_ratio_of of, const struct bench_cell *a,
 			const struct bench_cell *b)
 {
 	struct bench_stats r;

@@ -9,13 +9,22 @@ const char *const bench_stage_names[BENCH_STAGE_COUNT] = { "stream", "populate",
 const char *const bench_call_names[BENCH_CALL_COUNT] = { "populate", "release", "map", "unmap",
 							 "other" };
 
-/* Statistics of one double of every run, given by its offset in struct bench_run. */
+/* A double, given by its offset. */
+static double value(const struct bench_run *r, size_t offset)
+{
+	double v;
+
+	memcpy(&v, (const char *)r + offset, sizeof(v));
+	return v;
+}
+
+/* Statistics of one of every run. */
 static struct bench_stats field(const struct bench_cell *c, size_t offset)
 {
 	double v[BENCH_STATS_MAX];
 
 	for (unsigned int i = 0; i < c->done; i++)
-		memcpy(&v[i], (const char *)&c->runs[i] + offset, sizeof(v[i]));
+		v[i] = value(&c->runs[i], offset);
 	return bench_stats(v, c->done);
 }
 
@@ -118,24 +127,26 @@ struct bench_summary bench_summarise(const struct bench_cell *c)
 	return s;
 }
 
-struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_cell *b)
+/* Of a figure of each run, that of a to that of b. */
+static struct bench_stats by_round(const struct bench_cell *a, const struct bench_cell *b,
+				   size_t offset)
 {
 	double v[BENCH_STATS_MAX];
 	unsigned int n = a->done < b->done ? a->done : b->done;
 
 	for (unsigned int i = 0; i < n; i++)
-		v[i] = b->runs[i].seconds / a->runs[i].seconds;
+		v[i] = value(&a->runs[i], offset) / value(&b->runs[i], offset);
 	return bench_stats(v, n);
+}
+
+struct bench_stats bench_ratio(const struct bench_cell *a, const struct bench_cell *b)
+{
+	return by_round(b, a, offsetof(struct bench_run, seconds));
 }
 
 struct bench_stats bench_cpu_ratio(const struct bench_cell *a, const struct bench_cell *b)
 {
-	double v[BENCH_STATS_MAX];
-	unsigned int n = a->done < b->done ? a->done : b->done;
-
-	for (unsigned int i = 0; i < n; i++)
-		v[i] = a->runs[i].cpu_seconds / b->runs[i].cpu_seconds;
-	return bench_stats(v, n);
+	return by_round(a, b, offsetof(struct bench_run, cpu_seconds));
 }
 
 static bool better(const struct bench_cell *c, const struct bench_cell *best)
