@@ -68,6 +68,20 @@ Test(plan, an_extent_is_not_asked_for_twice)
 	close_plan(p);
 }
 
+/* In whichever set it is, a frame is not planned again. */
+Test(plan, what_is_allocated_is_not_planned)
+{
+	struct xr_plan *p = open_plan(XR_POLICY_EXACT, XR_ORDER_2M);
+	struct xr_pfnset *const sets[] = { p->populated, p->due, p->guessed };
+
+	for (uint64_t i = 0; i < 3; i++)
+		cr_assert_eq(xr_pfnset_add(sets[i], REGION(4) + i, 1), 0);
+	plan_run(p, REGION(4), 8);
+	cr_assert_eq(p->ngroups, 1);
+	cr_assert_eq(p->group[0].bits[0], 0xf8);
+	close_plan(p);
+}
+
 /* Half of region 4 is RAM, the other half is guessed if the guest does not end before it does. */
 Test(plan, no_guess_goes_beyond_the_end_of_the_guest)
 {
