@@ -24,10 +24,10 @@ int xr_checkpoint_end(struct xr_restore *r, const struct xr_item *it, struct xr_
  * xr_checkpoint_ask(). */
 int xr_colo_run(struct xr_restore *r, const struct xr_where *where, struct xr_error *err);
 
-/* colo.c: which of these pfns the guest, which has run, still has a frame at. `restore` is the
- * struct xr_restore: the physmap asks by this. */
-int xr_colo_present(void *restore, const struct xr_where *where, const uint64_t *pfns, size_t n,
-		    bool *there, struct xr_error *err);
+/* colo.c: at which of these pfns the guest, which has run, has RAM. `restore` is the struct
+ * xr_restore: the physmap asks by this. */
+int xr_colo_has_ram(void *restore, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		    bool *ram, struct xr_error *err);
 
 /* What the toolstack answered to this question. */
 int xr_checkpoint_answer(struct xr_restore *r, const char *question, int answer,

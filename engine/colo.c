@@ -123,26 +123,16 @@ static int sent(struct xr_restore *r, int rc, const struct xr_where *where, stru
 		  : 0;
 }
 
-/* Xen tells only by mapping them. */
-int xr_colo_present(void *restore, const struct xr_where *where, const uint64_t *pfns, size_t n,
-		    bool *there, struct xr_error *err)
+int xr_colo_has_ram(void *restore, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		    bool *ram, struct xr_error *err)
 {
 	struct xr_restore *r = restore;
-	const struct xr_host_ops *ops = r->host->ops;
-	int status[XR_WINDOW];
-	void *at;
-	int rc = xr_open_mapper(r, where, err);
+	int rc;
 
-	if (rc)
-		return rc;
-	r->other_calls += 2;
-	at = ops->map(r->mapper, n, pfns, status);
-	for (size_t i = 0; i < n; i++)
-		there[i] = at && !status[i];
-	rc = at ? ops->unmap(r->mapper, at, n) : errno == ENOENT || errno == EINVAL ? 0 : -errno;
+	r->other_calls++;
+	rc = r->host->ops->has_ram(r->host, n, pfns, ram);
 	return rc ? xr_fail_host(err, rc, XR_STAGE_ENGINE, where, pfns[0],
-				 "cannot tell which frames the guest has given back: %s",
-				 strerror(-rc))
+				 "cannot tell which frames the guest has: %s", strerror(-rc))
 		  : 0;
 }
 

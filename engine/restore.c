@@ -245,7 +245,7 @@ static int confine(void *ctx, struct xr_error *err)
 
 	if (!r->set.sandbox)
 		return 0;
-	rc = r->p2m || r->set.type == XR_STREAM_COLO ? xr_open_mapper(r, NULL, err) : 0;
+	rc = r->p2m ? xr_open_mapper(r, NULL, err) : 0;
 	if (rc)
 		return rc;
 	rc = xr_filter_confine(XR_FILTER_ENGINE);
@@ -337,7 +337,7 @@ static int open_physmap(struct xr_restore *r, struct xr_error *err)
 		.max_order = r->set.max_order,
 		.ahead_pages = (uint64_t)r->set.ahead_mib << (20 - XR_PAGE_SHIFT),
 		.retire = retire,
-		.present = xr_colo_present,
+		.has_ram = xr_colo_has_ram,
 		.heed = heed,
 		.p2m = r->guest.pv ? r->p2m : NULL,
 		.ctx = r,

@@ -127,8 +127,10 @@ static int apply_slice(struct xr_physmap *pm, const struct xr_known *k)
 		ret = advance(pm);
 	if (!ret) {
 		xr_plan_chunk(&pm->plan, k);
-		ret = xr_pm_carry_out(pm);
+		ret = pm->runs ? xr_pm_spare_guest(pm) : 0;
 	}
+	if (!ret)
+		ret = xr_pm_carry_out(pm);
 	if (!ret)
 		ret = xr_pm_promote(pm);
 	if (!ret && pm->plan.first_pass)

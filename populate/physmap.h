@@ -72,8 +72,11 @@ int xr_pm_promote(struct xr_physmap *pm); /* allocated RAM of the slice becomes 
 int xr_pm_drop(struct xr_physmap *pm, struct xr_pfnset *set, uint64_t end); /* members below end */
 int xr_pm_give_back(struct xr_physmap *pm); /* all guesses that the slice did not confirm */
 int xr_pm_balloon_out(struct xr_physmap *pm);
-int xr_pm_follow_guest(
-	struct xr_physmap *pm); /* of the slice, what it gave back or took by itself */
+
+/* running.c. Follow: what the guest gave back or took by itself at pfns of the slice. Spare: plan
+ * no large extent over frames that it took outside of the slice. */
+int xr_pm_follow_guest(struct xr_physmap *pm);
+int xr_pm_spare_guest(struct xr_physmap *pm);
 
 /* batch.c: back the plan's groups, in as few calls as can be. */
 int xr_pm_carry_out(struct xr_physmap *pm);

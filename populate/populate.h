@@ -33,11 +33,11 @@ struct xr_physmap_config {
 		      bool clear, struct xr_error *err);
 
 	/*
-	 * At which of these pfns does the guest have a frame? Asked after xr_physmap_runs(), of up
-	 * to XR_WINDOW at a time. 0 or an error.
+	 * At which of these pfns has the guest RAM of its own (host.h)? Asked after
+	 * xr_physmap_runs(), of up to XR_RAM_MAX at a time. 0 or an error.
 	 */
-	int (*present)(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
-		       bool *there, struct xr_error *err);
+	int (*has_ram)(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n,
+		       bool *ram, struct xr_error *err);
 
 	/*
 	 * Go on? Called before each call that gives frames to the guest or takes them back, so that
@@ -89,7 +89,7 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct xr_error *err);
 
 /* From now on the guest runs between calls, and may give frames back or take some by itself: see
- * `present`. */
+ * has_ram. */
 void xr_physmap_runs(struct xr_physmap *pm);
 
 /* The guest ends before this pfn: nothing is guessed behind it. */

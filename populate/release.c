@@ -37,40 +37,6 @@ int xr_pm_promote(struct xr_physmap *pm)
 	return move(p, first, end) ? xr_pm_no_memory(pm) : 0;
 }
 
-static int follow(struct xr_physmap *pm, uint64_t pfn, bool there)
-{
-	if (xr_pfnset_has(pm->plan.populated, pfn))
-		return there ? 0 : xr_pm_forget(pm, pfn, pm->plan.populated);
-	if (!there)
-		return 0;
-	pm->owned++;
-	return xr_pfnset_add(pm->plan.populated, pfn, 1) ? xr_pm_no_memory(pm) : 0;
-}
-
-/* Only RAM is adopted: where the stream has none, a guest may have what it must not lose, such as
- * the page that it shares with Xen. */
-int xr_pm_follow_guest(struct xr_physmap *pm)
-{
-	const struct xr_plan *p = &pm->plan;
-	bool there[XR_BATCH_4K];
-	uint64_t pfns[XR_BATCH_4K];
-	size_t n = 0;
-	int ret = 0;
-
-	for (size_t i = 0; i < pm->nslice; i++) {
-		const uint64_t pfn = xr_entry_pfn(pm->slice[i]);
-
-		if (xr_pfnset_has(p->populated, pfn) ||
-		    (xr_entry_ram(pm->slice[i]) && !xr_plan_allocated(p, pfn)))
-			pfns[n++] = pfn;
-	}
-	if (n)
-		ret = pm->cfg.present(pm->cfg.ctx, pm->where, pfns, n, there, pm->err);
-	for (size_t i = 0; i < n && !ret; i++)
-		ret = follow(pm, pfns[i], there[i]);
-	return ret;
-}
-
 /* Is it one p2m entry, or part of a larger one? */
 static bool unbroken(const struct xr_physmap *pm, uint64_t pfn)
 {

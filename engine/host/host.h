@@ -116,6 +116,13 @@ struct xr_host_ops {
 	int (*nr_gfns)(struct xr_host *h, uint64_t *n);
 	int (*take_dirty)(struct xr_host *h, uint64_t n, uint64_t *bits);
 
+	/*
+	 * HVM. At which of these gfns has the guest RAM of its own? Not where it put a page of
+	 * Xen's (its shared info, its grant table) or another domain's, though these can be mapped.
+	 * A saver asks the same (XEN_DOMCTL_getpageframeinfo3). n <= XR_RAM_MAX.
+	 */
+	int (*has_ram)(struct xr_host *h, size_t n, const uint64_t *gfns, bool *ram);
+
 	/* May be NULL: nobody else can map. */
 	void (*share)(struct xr_host *h, struct xr_host_share *out);
 
@@ -135,6 +142,7 @@ struct xr_host_ops {
 };
 
 #define XR_MAP_MAX 2048u
+#define XR_RAM_MAX 1024u /* Xen takes no more */
 
 /* Both implementations begin with these. */
 struct xr_host {

@@ -37,6 +37,7 @@ enum xr_model_call {
 	XR_CALL_VCPU,
 	XR_CALL_PIN,
 	XR_CALL_DIRTY, /* both calls */
+	XR_CALL_RAM,
 	XR_CALL_COUNT,
 };
 
@@ -114,6 +115,7 @@ struct xr_model_stats {
 	uint64_t leaked;	  /* populates of a backed gfn: a bug in the caller */
 	uint64_t released_empty;  /* releases of an empty gfn: a bug in the caller */
 	uint64_t released_mapped; /* releases of a gfn with a live mapping: a bug in the caller */
+	uint64_t released_xens;	  /* releases of a page of Xen's: a bug in the caller */
 	uint64_t released_dirty;  /* releases of a frame that is neither all zero nor fresh */
 	uint64_t peak_pages;	  /* largest tot_pages ever */
 	uint64_t whole_1g, whole_2m, pages_4k; /* p2m now: entries by size */
@@ -137,6 +139,13 @@ int xr_model_poke(struct xr_model *m, uint64_t gfn, const void *page);
 /* The guest writes to this frame: take_dirty() tells of it. Some thousand different ones between
  * two calls. -ENOENT if the gfn is not backed. */
 int xr_model_dirty(struct xr_model *m, uint64_t gfn, const void *page);
+
+/*
+ * The guest puts a page of Xen's in the place of this frame, as it does with its shared info: can
+ * be mapped like any other, but is no RAM of the guest's, and its own frame goes back to the host.
+ * At most 64 at a time. -ENOENT if the gfn is not backed.
+ */
+int xr_model_put_xens(struct xr_model *m, uint64_t gfn);
 
 /* What the guest was given, for tests: all zero where it never was. Blobs by length and hash. */
 struct xr_model_given {

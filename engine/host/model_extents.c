@@ -202,7 +202,7 @@ static void release_frame_locked(struct xr_model *m, struct freed *f, uint64_t m
 /* Take out one entry, of at most `pages` pages. Returns its pages; 0: there is none. */
 static uint64_t take_out_locked(struct xr_model *m, struct freed *f, uint64_t gfn, uint64_t pages)
 {
-	uint64_t mfn, got = 0;
+	uint64_t mfn, xens, got = 0;
 
 	if (m->s->set.pv)
 		gfn = model_pfn_locked(m, gfn);
@@ -214,7 +214,9 @@ static uint64_t take_out_locked(struct xr_model *m, struct freed *f, uint64_t gf
 	}
 	if (m->s->set.pv)
 		model_frames_leave_locked(m, mfn, got);
-	m->s->owned -= got;
+	xens = model_xens_leave_locked(m, gfn, got);
+	m->s->stats.released_xens += xens;
+	m->s->owned -= got - xens;
 	m->s->stats.pages_released += got;
 	if (m->s->set.without_memory)
 		return got;

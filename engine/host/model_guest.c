@@ -263,6 +263,57 @@ int xr_model_dirty(struct xr_model *m, uint64_t gfn, const void *page)
 	return rc;
 }
 
+static bool is_xens(const struct xr_model *m, uint64_t gfn)
+{
+	for (uint32_t i = 0; i < m->s->nxens; i++)
+		if (m->s->xens[i] == gfn)
+			return true;
+	return false;
+}
+
+uint64_t model_xens_leave_locked(struct xr_model *m, uint64_t gfn, uint64_t n)
+{
+	const uint32_t before = m->s->nxens;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < before; i++)
+		if (m->s->xens[i] - gfn >= n)
+			m->s->xens[kept++] = m->s->xens[i];
+	m->s->nxens = kept;
+	return before - kept;
+}
+
+int xr_model_put_xens(struct xr_model *m, uint64_t gfn)
+{
+	int order, rc = 0;
+
+	model_lock(m);
+	if (model_p2m_get_locked(m, gfn, &order) == NO_FRAME)
+		rc = -ENOENT;
+	else if (m->s->nxens == MODEL_XENS)
+		rc = -ENOSPC;
+	if (!rc && !is_xens(m, gfn)) {
+		m->s->xens[m->s->nxens++] = gfn;
+		m->s->owned--;
+	}
+	model_unlock(m);
+	return rc;
+}
+
+static int has_ram(struct xr_host *h, size_t n, const uint64_t *gfns, bool *ram)
+{
+	struct xr_model *m = model_of(h);
+	int order, rc = model_enter(m, XR_CALL_RAM, NULL);
+
+	if (!rc && (m->s->set.pv || n > XR_RAM_MAX))
+		rc = -EINVAL;
+	for (size_t i = 0; !rc && i < n; i++)
+		ram[i] = model_p2m_get_locked(m, gfns[i], &order) != NO_FRAME &&
+			 !is_xens(m, gfns[i]);
+	model_unlock(m);
+	return rc;
+}
+
 static void share(struct xr_host *h, struct xr_host_share *out)
 {
 	const struct xr_model *m = model_of(h);
@@ -293,6 +344,7 @@ static const struct xr_host_ops ops = {
 	.pin = model_pin,
 	.nr_gfns = nr_gfns,
 	.take_dirty = take_dirty,
+	.has_ram = has_ram,
 	.share = share,
 	.mapper_open = model_mapper_open,
 	.mapper_close = model_mapper_close,

@@ -36,6 +36,7 @@
 #define MODEL_NODES ((uint32_t)1 << 24)
 #define MODEL_LOG 16384u
 #define MODEL_DIRTY 8192u
+#define MODEL_XENS 64u
 #define MODEL_DOMID 1u
 
 /* A word of refs[]: the count of mappings, and two facts about the frame. */
@@ -94,6 +95,8 @@ struct model_state {
 
 	uint64_t dirty[MODEL_DIRTY]; /* gfns written by the guest; some more than once */
 	uint32_t ndirty;
+	uint64_t xens[MODEL_XENS]; /* gfns of Xen's pages: neither owned nor RAM */
+	uint32_t nxens;
 
 	uint64_t param[XR_HVM_PARAMS];
 	bool param_set[XR_HVM_PARAMS];
@@ -159,6 +162,9 @@ bool model_begin_locked(struct xr_model *m, enum xr_model_call call, unsigned in
 void model_log_locked(struct xr_model *m, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 uint64_t model_tot_locked(const struct xr_model *m);
+
+/* model_guest.c: the gfns of [gfn, gfn + n) no longer hold pages of Xen's; how many did. */
+uint64_t model_xens_leave_locked(struct xr_model *m, uint64_t gfn, uint64_t n);
 
 /* model_p2m.c */
 uint64_t model_p2m_get_locked(struct xr_model *m, uint64_t gfn, int *order);

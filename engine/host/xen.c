@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The real host: public calls of libxenctrl, libxenguest and libxenforeignmemory only. One
- * xc_interface per handle, since libxenctrl keeps its last error there; one foreign memory handle
- * per mapper, opened where it is used.
+ * The real host: calls of libxenctrl, libxenguest and libxenforeignmemory, public but for the one
+ * below. One xc_interface per handle, since libxenctrl keeps its last error there; one foreign
+ * memory handle per mapper, opened where it is used.
  */
 #include "host/host.h"
 
@@ -17,6 +17,10 @@
 /* gfns per memory_op, in a buffer that Xen can read and that is allocated once. */
 #define BATCH 2048u
 #define PINS 256u /* in one call */
+
+/* libxenctrl exports this for libxenguest, whose saver asks it of every page, but no header names
+ * it. In each element a gfn goes in and its type, as in PAGE_DATA, in bits 28 to 31, comes out. */
+int xc_get_pfn_type_batch(xc_interface *xch, uint32_t dom, unsigned int num, xen_pfn_t *arr);
 
 struct xen_host {
 	struct xr_host host;
@@ -299,6 +303,19 @@ static int xen_take_dirty(struct xr_host *h, uint64_t n, uint64_t *bits)
 	return rc;
 }
 
+static int xen_has_ram(struct xr_host *h, size_t n, const uint64_t *gfns, bool *ram)
+{
+	xen_pfn_t type[XR_RAM_MAX];
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		type[i] = gfns[i];
+	rc = result(xc_get_pfn_type_batch(of(h)->xch, of(h)->domid, (unsigned int)n, type));
+	for (size_t i = 0; !rc && i < n; i++)
+		ram[i] = (type[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) < XEN_DOMCTL_PFINFO_BROKEN;
+	return rc;
+}
+
 static const struct xr_host_ops xen_ops;
 
 static int xen_mapper_open(struct xr_host *h, struct xr_mapper **out)
@@ -379,6 +396,7 @@ static const struct xr_host_ops xen_ops = {
 	.pin = xen_pin,
 	.nr_gfns = xen_nr_gfns,
 	.take_dirty = xen_take_dirty,
+	.has_ram = xen_has_ram,
 	.share = xen_share,
 	.mapper_open = xen_mapper_open,
 	.mapper_close = xen_mapper_close,

@@ -519,11 +519,12 @@ Test(checkpoint, a_gfn_far_out_makes_no_list_of_its_size)
 	end(&c);
 }
 
-/* What the guest does while it runs: gives pfns 9 and 10 back, takes 40 and writes to it. */
+/* What the guest does while it runs: gives pfns 9 and 10 back, takes 40 and 41 and writes to them,
+ * has its shared info, a page of Xen's, at 11. */
 static void run_guest(void *arg)
 {
 	struct check *c = arg;
-	const uint64_t back[] = { 9, 10 }, taken = 40;
+	const uint64_t back[] = { 9, 10 }, taken[] = { 40, 41 };
 	unsigned char page[XR_PAGE_SIZE];
 	struct xr_host *h;
 
@@ -531,9 +532,14 @@ static void run_guest(void *arg)
 		return;
 	cr_assert_eq(xr_host_model_open(&h, c->g.model), 0);
 	cr_assert_eq(h->ops->release(h, 0, 2, back), 2);
-	cr_assert_eq(h->ops->populate(h, 0, 1, &taken, NULL), 1);
-	builder_fill(taken, 77, page);
-	cr_assert_eq(xr_model_dirty(c->g.model, taken, page), 0);
+	cr_assert_eq(h->ops->populate(h, 0, 2, taken, NULL), 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		builder_fill(taken[i], 77, page);
+		cr_assert_eq(xr_model_dirty(c->g.model, taken[i], page), 0);
+	}
+	builder_fill(11, 78, page);
+	cr_assert_eq(xr_model_poke(c->g.model, 11, page), 0);
+	cr_assert_eq(xr_model_put_xens(c->g.model, 11), 0);
 	h->ops->close(h);
 }
 
@@ -583,14 +589,19 @@ Test(checkpoint, a_running_guest_may_take_frames_and_give_them_back)
 	serial = c.g.b.records;
 	pages(&c, 10, 1, XR_EMIT_NOTAB);
 	pages(&c, 40, 1, XR_EMIT_NOTAB);
+	pages(&c, 11, 1, XR_EMIT_XTAB);
+	pages(&c, 41, 1, XR_EMIT_XTAB);
 	checkpoint(&c);
 	run_colo(&c);
 	cr_expect_eq(c.g.res.checkpoints, 2);
 	xr_model_stats(c.g.model, &st);
-	cr_expect_eq(st.tot_pages, PAGES, "one less, one more");
+	cr_expect_eq(st.tot_pages, PAGES - 1, "two less, one of them Xen's now, one more");
 	cr_expect_eq(st.leaked, 0);
+	cr_expect_eq(st.released_xens, 0);
 	expect_page(&c, 9, 0);
 	expect_page(&c, 10, serial);
 	expect_page(&c, 40, serial + 1);
+	expect_page(&c, 11, 78);
+	expect_page(&c, 41, 0);
 	end(&c);
 }

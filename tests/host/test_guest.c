@@ -129,3 +129,30 @@ Test(guest, a_model_can_be_attached_by_its_descriptor)
 	cr_assert_eq(xr_model_attach(&other, 0), -EINVAL);
 	cr_assert_null(other);
 }
+
+/* A page of Xen's is there for whoever maps it, but nobody's RAM. */
+Test(guest, xens_pages_are_not_ram)
+{
+	const uint64_t gfns[] = { 0, 1, 2, 3 }, one = 1;
+	struct xr_model_stats st;
+	bool ram[4];
+	int err[4];
+	void *at;
+	struct rig r = rig(10);
+
+	cr_assert_eq(xr_model_put_xens(r.m, 1), -ENOENT);
+	cr_assert_eq(r.h->ops->populate(r.h, 0, 3, gfns, NULL), 3);
+	cr_assert_eq(xr_model_put_xens(r.m, 1), 0);
+	cr_assert_eq(r.h->ops->has_ram(r.h, 4, gfns, ram), 0);
+	cr_assert(ram[0] && !ram[1] && ram[2] && !ram[3]);
+	at = r.h->ops->map(r.map, 4, gfns, err);
+	cr_assert(at && !err[1] && err[3]);
+	cr_assert_eq(r.h->ops->unmap(r.map, at, 4), 0);
+	xr_model_stats(r.m, &st);
+	cr_assert_eq(st.tot_pages, 2);
+	cr_assert_eq(r.h->ops->release(r.h, 0, 1, &one), 1);
+	xr_model_stats(r.m, &st);
+	cr_assert_eq(st.released_xens, 1);
+	cr_assert_eq(st.tot_pages, 2);
+	rig_close(&r);
+}

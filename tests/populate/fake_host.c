@@ -9,6 +9,7 @@
 
 #define SIZE_MASK 3u /* 0 not backed, 1 4K, 2 2M, 3 1G */
 #define DIRTY 4u
+#define XENS 8u
 #define TRIED_2M 1u
 #define TRIED_1G 2u
 
@@ -82,6 +83,7 @@ static bool grant(struct fake_host *f, unsigned int order, uint64_t gfn)
 		return false;
 	for (uint64_t i = 0; i < n; i++) {
 		f->leaked += f->frame[gfn + i] & SIZE_MASK ? 1 : 0;
+		f->took_xens += f->frame[gfn + i] & XENS ? 1 : 0;
 		f->frame[gfn + i] = size_of(order);
 	}
 	f->frames -= f->frames == ~(uint64_t)0 ? 0 : n;
@@ -148,6 +150,7 @@ static long fake_release(struct xr_host *h, unsigned int order, size_t n, const 
 				return (long)i;
 			}
 			f->released_dirty += f->frame[gfn] & DIRTY ? 1 : 0;
+			f->took_xens += f->frame[gfn] & XENS ? 1 : 0;
 			split(f, gfn);
 			f->frame[gfn] = 0;
 			f->tot_pages--;
@@ -216,14 +219,53 @@ int fake_retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, s
 	f->retired += n;
 	for (size_t i = 0; i < n; i++) {
 		f->retired_empty += !(f->frame[pfns[i]] & SIZE_MASK);
+		f->took_xens += f->frame[pfns[i]] & XENS ? 1 : 0;
 		if (clear)
-			f->frame[pfns[i]] &= SIZE_MASK;
+			f->frame[pfns[i]] &= (unsigned char)~DIRTY;
 	}
+	return 0;
+}
+
+void fake_give(struct fake_host *f, uint64_t gfn)
+{
+	f->tot_pages -= f->frame[gfn] & XENS ? 0 : 1;
+	split(f, gfn);
+	f->frame[gfn] = 0;
+}
+
+void fake_take(struct fake_host *f, uint64_t gfn)
+{
+	f->frame[gfn] = size_of(XR_ORDER_4K);
+	f->tot_pages++;
+}
+
+void fake_put_xens(struct fake_host *f, uint64_t gfn)
+{
+	fake_give(f, gfn);
+	f->frame[gfn] = (unsigned char)(XENS | size_of(XR_ORDER_4K));
+}
+
+bool fake_xens(const struct fake_host *f, uint64_t gfn)
+{
+	return f->frame[gfn] & XENS;
+}
+
+int fake_has_ram(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n, bool *ram,
+		 struct xr_error *err)
+{
+	const struct fake_host *f = ctx;
+
+	(void)where;
+	(void)err;
+	if (n > XR_RAM_MAX)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		ram[i] = f->frame[pfns[i]] & SIZE_MASK && !(f->frame[pfns[i]] & XENS);
 	return 0;
 }
 
 uint64_t fake_faults(const struct fake_host *f)
 {
 	return f->leaked + f->released_empty + f->released_dirty + f->over_allocations +
-	       f->misaligned + f->tried_again + f->retired_empty;
+	       f->misaligned + f->tried_again + f->retired_empty + f->took_xens;
 }

@@ -41,6 +41,7 @@ struct fake_host {
 	uint64_t tried_again;	  /* a region asked for twice in one extent */
 	uint64_t tried_forbidden; /* ... around the VGA hole, the LAPIC, the ACPI information */
 	uint64_t retired_empty;
+	uint64_t took_xens; /* a page of Xen's was cleared, released or populated over */
 
 	unsigned char *frame; /* by gfn */
 	unsigned char *tried; /* by 2M region */
@@ -58,11 +59,20 @@ int fake_order(const struct fake_host *f, uint64_t gfn);
 /* The guest's data was written there. */
 void fake_write(struct fake_host *f, uint64_t gfn);
 
-/* For xr_physmap_config.retire; ctx is the host. */
+/* What a guest that runs does by itself: give a frame back, take one, put a page of Xen's there. */
+void fake_give(struct fake_host *f, uint64_t gfn);
+void fake_take(struct fake_host *f, uint64_t gfn);
+void fake_put_xens(struct fake_host *f, uint64_t gfn);
+bool fake_xens(const struct fake_host *f, uint64_t gfn);
+
+/* For xr_physmap_config.retire and has_ram; ctx is the host. */
 struct xr_error;
 struct xr_where;
 int fake_retire(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n, bool clear,
 		struct xr_error *err);
+
+int fake_has_ram(void *ctx, const struct xr_where *where, const uint64_t *pfns, size_t n, bool *ram,
+		 struct xr_error *err);
 
 /* All faults together: 0 in every test. */
 uint64_t fake_faults(const struct fake_host *f);

@@ -12,6 +12,7 @@ void rig_open(struct rig *r, enum xr_policy policy, unsigned int max_order)
 	r->cfg.policy = policy;
 	r->cfg.max_order = max_order;
 	r->cfg.retire = fake_retire;
+	r->cfg.has_ram = fake_has_ram;
 	r->cfg.ctx = &r->f;
 	r->chunk = 1024;
 	r->look_ahead = 2;

@@ -83,6 +83,8 @@ bool check_habits(const struct why *w, struct xr_model *m)
 		return why_not(w, "%lu frames leaked: backed frames were populated", st.leaked);
 	if (st.released_empty)
 		return why_not(w, "%lu empty frames were released", st.released_empty);
+	if (st.released_xens)
+		return why_not(w, "%lu pages of Xen's were released", st.released_xens);
 	if (st.released_mapped)
 		return why_not(w, "%lu frames were released while mapped", st.released_mapped);
 	if (st.released_dirty)

@@ -10,6 +10,7 @@
 #include "lib/sanitizer.h"
 #include "props/check.h"
 #include "props/combo.h"
+#include "props/running.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -51,6 +52,7 @@ struct attempt {
 	bool colo;
 	unsigned int record;
 	struct toolstack tools;
+	struct running guest; /* COLO */
 	struct xr_model *model;
 	struct feed feed;
 	struct xr_result res;
@@ -141,9 +143,9 @@ static void end_stream(struct attempt *a)
 static void add_fault(struct attempt *a)
 {
 	static const enum xr_model_call calls[] = {
-		XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_TSC,	  XR_CALL_PARAM,
-		XR_CALL_CONTEXT,  XR_CALL_MAP,	   XR_CALL_INFO,  XR_CALL_MAPPER,
-		XR_CALL_UNMAP,	  XR_CALL_DIRTY,   XR_CALL_GRANTS
+		XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_TSC,	   XR_CALL_PARAM,
+		XR_CALL_CONTEXT,  XR_CALL_MAP,	   XR_CALL_INFO,   XR_CALL_MAPPER,
+		XR_CALL_UNMAP,	  XR_CALL_DIRTY,   XR_CALL_GRANTS, XR_CALL_RAM
 	};
 
 	xr_model_fail(a->model, calls[rng_below(&a->rng, sizeof(calls) / sizeof(calls[0]))],
@@ -157,7 +159,8 @@ static bool open_model(struct attempt *a)
 	a->start_pages = rng_chance(&a->rng, 1, 2) ? 0 : rng_below(&a->rng, 20);
 	xr_model_settings_default(&set);
 	set.start_pages = a->start_pages;
-	set.max_pages = a->start_pages + a->s.ref.peak + combo_room(&a->combo);
+	set.max_pages = a->start_pages + a->s.ref.peak + combo_room(&a->combo) +
+			(a->colo ? RUNNING_ROOM : 0);
 	set.no_huge = true;
 	set.fill = REF_FILL;
 	if (xr_model_create(&a->model, &set))
@@ -184,6 +187,16 @@ static void restore(struct attempt *a)
 	a->tools.c = &a->s.cp;
 	a->tools.b = &a->s.b;
 	a->tools.fd = a->feed.fd;
+	a->guest = (struct running){ .c = &a->s.cp,
+				     .b = &a->s.b,
+				     .model = a->model,
+				     .complete = a->complete,
+				     .calls_fail = a->ending == FAULT,
+				     .rng = a->rng };
+	if (a->colo) {
+		a->tools.before_suspend = running_guest;
+		a->tools.arg = &a->guest;
+	}
 	toolstack_install(&a->tools, &set);
 	a->rc = combo_restore(&a->combo, &set, &a->res, &a->err, NULL, NULL);
 	if (send_back >= 0)
@@ -223,6 +236,9 @@ static bool check_attempt(struct attempt *a)
 		return why_not(&a->why, "%s", a->tools.wrong);
 	if (!check_habits(&a->why, a->model))
 		return false;
+	running_end(&a->guest);
+	if (a->guest.wrong)
+		return why_not(&a->why, "%s", a->guest.wrong);
 	if (a->ending == FAULT && a->rc)
 		return a->err.host_failed ||
 		       why_not(&a->why, "the host failed, the error blames the stream: %s",
@@ -330,7 +346,6 @@ Test(checkpoints, a_failing_host_fails_cleanly_or_not_at_all)
 	check_seeds(FAULT, false, 50);
 }
 
-/* A guest that writes nothing while it runs. */
 Test(checkpoints, colo_leaves_the_last_complete_one_too)
 {
 	check_seeds(CUT, true, 25);

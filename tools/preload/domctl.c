@@ -82,6 +82,22 @@ static int shadow(struct world *w, struct xen_domctl_shadow_op *op)
 	return rc;
 }
 
+/* Types that page tables give are not told. */
+static int get_types(struct world *w, const struct xen_domctl_getpageframeinfo3 *op)
+{
+	uint64_t gfns[XR_RAM_MAX];
+	bool ram[XR_RAM_MAX];
+	int rc;
+
+	if (op->num > XR_RAM_MAX)
+		return -E2BIG;
+	memcpy(gfns, op->array.p, op->num * sizeof(gfns[0]));
+	rc = w->host->ops->has_ram(w->host, op->num, gfns, ram);
+	for (size_t i = 0; !rc && i < op->num; i++)
+		op->array.p[i] = ram[i] ? XEN_DOMCTL_PFINFO_NOTAB : XEN_DOMCTL_PFINFO_XTAB;
+	return rc;
+}
+
 static int answer(struct world *w, struct xen_domctl *d)
 {
 	const struct xr_host_ops *ops = w->host->ops;
@@ -108,6 +124,8 @@ static int answer(struct world *w, struct xen_domctl *d)
 	case XEN_DOMCTL_setvcpuextstate:
 		return set_vcpu(w, d->u.vcpuextstate.vcpu, XR_VCPU_XSAVE,
 				d->u.vcpuextstate.buffer.p, d->u.vcpuextstate.size);
+	case XEN_DOMCTL_getpageframeinfo3:
+		return get_types(w, &d->u.getpageframeinfo3);
 	case XEN_DOMCTL_shadow_op:
 		return shadow(w, &d->u.shadow_op);
 	case XEN_DOMCTL_set_vcpu_msrs:

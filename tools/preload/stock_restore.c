@@ -181,7 +181,10 @@ static void print_calls(const struct xr_preload_stats *st)
 		[XR_CALL_VCPU] = "vcpu",
 		[XR_CALL_PIN] = "pin",
 		[XR_CALL_DIRTY] = "dirty",
+		[XR_CALL_RAM] = "has_ram",
 	};
+
+	_Static_assert(XR_CALL_RAM + 1 == XR_CALL_COUNT, "all have names");
 
 	printf(",\n \"calls\": {\"hypercalls\": %" PRIu64 ", \"refused\": %" PRIu64
 	       ", \"buffer_maps\": %" PRIu64,

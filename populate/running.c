@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A guest that runs between calls: what it did to its frames by itself, asked of the host. */
+#include "populate/physmap.h"
+
+static int ask(struct xr_physmap *pm, const uint64_t *pfns, size_t n, bool *ram)
+{
+	return pm->cfg.has_ram(pm->cfg.ctx, pm->where, pfns, n, ram, pm->err);
+}
+
+static int follow(struct xr_physmap *pm, uint64_t pfn, bool ram)
+{
+	if (xr_pfnset_has(pm->plan.populated, pfn))
+		return ram ? 0 : xr_pm_forget(pm, pfn, pm->plan.populated);
+	if (!ram)
+		return 0;
+	pm->owned++;
+	return xr_pfnset_add(pm->plan.populated, pfn, 1) ? xr_pm_no_memory(pm) : 0;
+}
+
+/* What the guest took is in the books from here on, and goes again where the stream has no RAM. */
+int xr_pm_follow_guest(struct xr_physmap *pm)
+{
+	const struct xr_plan *p = &pm->plan;
+	bool ram[XR_GROUPS];
+	uint64_t pfns[XR_GROUPS];
+	size_t n = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < pm->nslice; i++) {
+		const uint64_t pfn = xr_entry_pfn(pm->slice[i]);
+
+		if (xr_pfnset_has(p->populated, pfn) || !xr_plan_allocated(p, pfn))
+			pfns[n++] = pfn;
+	}
+	if (n)
+		ret = ask(pm, pfns, n, ram);
+	for (size_t i = 0; i < n && !ret; i++)
+		ret = follow(pm, pfns[i], ram[i]);
+	return ret;
+}
+
+static bool any(const bool *ram, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ram[i])
+			return true;
+	return false;
+}
+
+int xr_pm_spare_guest(struct xr_physmap *pm)
+{
+	bool ram[XR_REGION_PFNS];
+	uint64_t pfns[XR_REGION_PFNS];
+	int ret = 0;
+
+	for (size_t i = 0; i < pm->plan.ngroups && !ret; i++) {
+		struct xr_group *g = &pm->plan.group[i];
+
+		if (!g->big)
+			continue;
+		for (unsigned int j = 0; j < XR_REGION_PFNS; j++)
+			pfns[j] = (g->region << 9) + j;
+		ret = ask(pm, pfns, XR_REGION_PFNS, ram);
+		g->big = !ret && !any(ram, XR_REGION_PFNS);
+	}
+	return ret;
+}
