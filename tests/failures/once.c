@@ -97,15 +97,24 @@ static void set_fault(const struct once *o, struct xr_model *m, const struct fee
 }
 
 /* The same where a checkpoint takes its place, or where it is the toolstack that misses bytes. */
+/* The other side may be well: no failover, and not its stream's fault. */
+static bool of_this_side(const struct why *why, int rc, const struct xr_error *err)
+{
+	return (rc == -ENOMEM && err->host_failed) ||
+	       why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed, err->text);
+}
+
 static bool checkpoint_read_fault_told(const struct once *o, const struct why *why, int rc,
 				       const struct xr_error *err)
 {
 	const unsigned int n = checkpoints_in(o->cp, o->nth);
 	const bool toolstack = n < o->cp->n && o->nth >= o->cp->end[n];
-	const bool lost =
-		o->call == TRAP_EOF || o->call == TRAP_EIO || (o->call == TRAP_EAGAIN && toolstack);
+	const bool lost = o->call == TRAP_EOF || o->call == TRAP_EIO || o->call == TRAP_ENOMEM ||
+			  (o->call == TRAP_EAGAIN && toolstack);
 	const uint64_t complete = lost ? n : o->cp->n;
 
+	if (o->call == TRAP_ENOMEM && !toolstack && o->nth < o->b->end_offset)
+		return of_this_side(why, rc, err);
 	if (complete)
 		return (!rc && o->res.checkpoints == complete) ||
 		       why_not(why, "%d, checkpoint %lu, not %lu: %s", rc, o->res.checkpoints,
@@ -125,10 +134,12 @@ static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 
 	if (o->cp)
 		return checkpoint_read_fault_told(o, why, rc, err);
-	if (o->call != TRAP_EOF && o->call != TRAP_EIO)
+	if (o->call < TRAP_EIO)
 		return !rc || why_not(why, "not gone on: %d, %s", rc, err->text);
 	if (o->nth >= o->b->end_offset)
 		return !rc || why_not(why, "a byte behind END was read: %d, %s", rc, err->text);
+	if (o->call == TRAP_ENOMEM)
+		return of_this_side(why, rc, err);
 	if (rc != want || err->host_failed)
 		return why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed,
 			       err->text);

@@ -147,6 +147,10 @@ static void move_on(int fd, ssize_t got)
  */
 static size_t allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
 {
+	static const int errnos[TRAP_READS] = { [TRAP_EINTR] = EINTR,
+						[TRAP_EAGAIN] = EAGAIN,
+						[TRAP_EIO] = EIO,
+						[TRAP_ENOMEM] = ENOMEM };
 	struct trap *t = trap;
 
 	if (!t || !__atomic_load_n(&t->reads, __ATOMIC_SEQ_CST) || fd != t->fd || pos + n <= t->at)
@@ -157,7 +161,7 @@ static size_t allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
 		return n;
 	if (__atomic_exchange_n(&t->stopped, true, __ATOMIC_SEQ_CST) && t->how < TRAP_EIO)
 		return n;
-	errno = t->how == TRAP_EINTR ? EINTR : t->how == TRAP_EAGAIN ? EAGAIN : EIO;
+	errno = errnos[t->how];
 	*result = t->how == TRAP_EOF ? 0 : -1;
 	return 0;
 }

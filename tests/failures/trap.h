@@ -48,8 +48,9 @@ enum trap_read {
 	TRAP_SHORT, /* the read ends there, and that is all */
 	TRAP_EINTR, /* it ends there, the next one is interrupted */
 	TRAP_EAGAIN,
-	TRAP_EIO, /* it ends there, every later one fails */
-	TRAP_EOF, /* it ends there, and so does the stream */
+	TRAP_EIO,    /* it ends there, every later one fails */
+	TRAP_ENOMEM, /* likewise, but for this side's lack of memory */
+	TRAP_EOF,    /* it ends there, and so does the stream */
 	TRAP_READS,
 };
 
