@@ -8,6 +8,8 @@
 #include <string.h>
 #include <xen/hvm/params.h>
 
+#define RINGS 64u /* pages cleared at a time; a sound stream names four */
+
 /* A value of the stream's that Xen calls invalid is the stream's fault. */
 static int refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what)
 {
@@ -34,28 +36,35 @@ static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_
 	return refused(err, rc, where, what);
 }
 
-/* The rings in these pages belong to the old host's backends. */
-static int clear_page(struct xr_restore *r, const struct xr_where *where, uint64_t pfn,
-		      struct xr_error *err)
+static bool names_a_ring(const struct xr_wire_param *p)
 {
-	bool backed;
+	return p->index == HVM_PARAM_CONSOLE_PFN || p->index == HVM_PARAM_STORE_PFN ||
+	       p->index == HVM_PARAM_IOREQ_PFN || p->index == HVM_PARAM_BUFIOREQ_PFN;
+}
+
+/* The rings in these pages belong to the old host's backends. What was to be written there has been
+ * written before. */
+static int clear_pages(struct xr_restore *r, const struct xr_where *where, uint64_t *pfns, size_t n,
+		       struct xr_error *err)
+{
+	size_t backed = 0;
 	int rc = 0;
 
-	if (r->index && pfn < XR_PFN_LIMIT) /* without contents it may not be backed yet */
-		rc = xr_physmap_ensure(r->pm, where, &pfn, 1, err);
-	backed = !rc && xr_physmap_has(r->pm, pfn);
-	if (backed)
-		rc = xr_copy_retire(r->copy, where, &pfn, 1, true, err);
-	if (!rc && backed)
-		xr_receipt_own(r, pfn);
+	if (r->index) /* without contents they may not be backed yet */
+		rc = xr_physmap_ensure(r->pm, where, pfns, n, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		if (xr_physmap_has(r->pm, pfns[i]))
+			pfns[backed++] = pfns[i];
+	if (!rc)
+		rc = xr_copy_retire(r->copy, where, pfns, backed, true, err);
+	for (size_t i = 0; !rc && i < backed; i++)
+		xr_receipt_own(r, pfns[i]);
 	return rc;
 }
 
 static int apply_param(struct xr_restore *r, const struct xr_where *where,
 		       const struct xr_wire_param *p, struct xr_error *err)
 {
-	int rc = 0;
-
 	if (p->index > UINT32_MAX)
 		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, where, XR_NO_PFN,
 			       "HVM parameter %#llx: there are none above 32 bits",
@@ -65,32 +74,45 @@ static int apply_param(struct xr_restore *r, const struct xr_where *where,
 		return 0;
 	case HVM_PARAM_CONSOLE_PFN:
 		r->guest.console_gfn = p->value;
-		rc = clear_page(r, where, p->value, err);
 		break;
 	case HVM_PARAM_STORE_PFN:
 		r->guest.store_gfn = p->value;
-		rc = clear_page(r, where, p->value, err);
-		break;
-	case HVM_PARAM_IOREQ_PFN:
-	case HVM_PARAM_BUFIOREQ_PFN:
-		rc = clear_page(r, where, p->value, err);
 		break;
 	default:
 		break;
 	}
-	return rc ? rc : set_param(r, where, (uint32_t)p->index, p->value, err);
+	return set_param(r, where, (uint32_t)p->index, p->value, err);
 }
 
-/* A barrier: contents of the pages that are cleared here must have landed before. */
+static struct xr_wire_param param_at(const struct xr_item *it, uint32_t i)
+{
+	struct xr_wire_param p;
+
+	memcpy(&p, (char *)it->body + sizeof(struct xr_wire_params) + i * sizeof(p), sizeof(p));
+	return p;
+}
+
 static int params(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
 {
+	uint64_t ring[RINGS];
 	struct xr_wire_params head;
-	struct xr_wire_param p;
-	int rc = xr_copy_drain(r->copy, err);
+	size_t n = 0;
+	int rc = 0;
 
 	memcpy(&head, it->body, sizeof(head));
 	for (uint32_t i = 0; !rc && i < head.count; i++) {
-		memcpy(&p, (char *)it->body + sizeof(head) + i * sizeof(p), sizeof(p));
+		const struct xr_wire_param p = param_at(it, i);
+
+		if (names_a_ring(&p))
+			ring[n++] = p.value;
+		if (n == RINGS || i + 1 == head.count) {
+			rc = clear_pages(r, &it->where, ring, n, err);
+			n = 0;
+		}
+	}
+	for (uint32_t i = 0; !rc && i < head.count; i++) {
+		const struct xr_wire_param p = param_at(it, i);
+
 		rc = apply_param(r, &it->where, &p, err);
 	}
 	return rc;
