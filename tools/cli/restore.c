@@ -117,8 +117,9 @@ static int restore(struct restore_options *o, struct xr_show *show, struct run_f
 		rc = xr_run(r, &res, &err);
 		told.res = &res;
 	}
-	xr_signals_cancel(
-		NULL); /* what there is from here on is the guest; a second one still ends it */
+	/* To the very end: who is told that the program was killed would end a guest that is
+	 * complete. A second signal still does it. */
+	xr_signals_cancel(NULL);
 	told.restore = r;
 	told.err = rc ? &err : NULL;
 	told.exit_code = rc ? xr_exit_of(&err) : XR_EXIT_OK;
@@ -129,7 +130,6 @@ static int restore(struct restore_options *o, struct xr_show *show, struct run_f
 		shown = report(o, &res);
 	if (run_files_write(files, &told, cannot_write, NULL) && !shown)
 		shown = XR_EXIT_FILES;
-	xr_signals_release();
 	xr_close(&r);
 	return rc ? told.exit_code : shown;
 }

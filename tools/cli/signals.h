@@ -19,7 +19,7 @@ bool xr_signals_came(void);
 /* A signal cancels this restore, also one that came before. NULL: none is to be cancelled. */
 void xr_signals_cancel(struct xr_restore *r);
 
-/* Before the handle is closed: signals do again what they did. */
+/* Before the handle is closed: signals do again what they did. For who leaves no guest behind. */
 void xr_signals_release(void);
 
 #endif
