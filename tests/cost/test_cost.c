@@ -40,10 +40,11 @@ static void make_stream(struct price *p)
 	cr_assert_eq(xr_generate(p->stream, &p->gen, &p->sum), 0);
 }
 
-static int read_fully(int fd, void *to, size_t n)
+/* By offset: that of the file is shared with the process that restores from it. */
+static int read_fully(int fd, void *to, size_t n, uint64_t from)
 {
 	for (size_t got = 0; got < n;) {
-		ssize_t r = read(fd, (char *)to + got, n - got);
+		ssize_t r = pread(fd, (char *)to + got, n - got, (off_t)(from + got));
 
 		if (r <= 0)
 			return -1;
@@ -69,19 +70,15 @@ static int send_stream(const struct price *p)
 {
 	static char piece[1 << 20];
 	int end[2];
-	uint64_t left = p->sum.bytes;
 
 	if (pipe2(end, O_CLOEXEC))
 		return -1;
 	if (fork() == 0) {
 		close(end[0]);
-		lseek(p->stream, 0, SEEK_SET);
-		while (left) {
-			size_t n = left < sizeof(piece) ? left : sizeof(piece);
-
-			if (read_fully(p->stream, piece, n) || write_fully(end[1], piece, n))
+		for (uint64_t at = 0, n; at < p->sum.bytes; at += n) {
+			n = p->sum.bytes - at < sizeof(piece) ? p->sum.bytes - at : sizeof(piece);
+			if (read_fully(p->stream, piece, n, at) || write_fully(end[1], piece, n))
 				_exit(1);
-			left -= n;
 		}
 		_exit(0);
 	}
@@ -98,9 +95,8 @@ static int full_pipe(const struct price *p)
 
 	if (pipe2(end, O_CLOEXEC))
 		return -1;
-	lseek(p->stream, 0, SEEK_SET);
 	if (fcntl(end[1], F_SETPIPE_SZ, FULL_PIPE) < 0 ||
-	    read_fully(p->stream, all, p->sum.bytes) || write_fully(end[1], all, p->sum.bytes))
+	    read_fully(p->stream, all, p->sum.bytes, 0) || write_fully(end[1], all, p->sum.bytes))
 		return -1;
 	close(end[1]);
 	return end[0];
