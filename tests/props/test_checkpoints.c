@@ -23,7 +23,7 @@
 #define SEEDS 400u
 #define PER_CHILD 20u
 #define STUCK 120u
-#define WHOLE 12u  /* streams that are cut at every record */
+#define WHOLE 6u   /* streams that are cut at every record */
 #define HEADERS 40 /* bytes before the first record */
 
 /* How the stream ends. */
