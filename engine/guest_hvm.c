@@ -47,12 +47,16 @@ static bool names_a_ring(const struct xr_wire_param *p)
 static int clear_pages(struct xr_restore *r, const struct xr_where *where, uint64_t *pfns, size_t n,
 		       struct xr_error *err)
 {
-	size_t backed = 0;
-	int rc = 0;
+	size_t sound = 0, backed = 0;
+	int rc;
 
-	if (r->index) /* without contents they may not be backed yet */
-		rc = xr_physmap_ensure(r->pm, where, pfns, n, err);
-	for (size_t i = 0; !rc && i < n; i++)
+	for (size_t i = 0; i < n; i++)
+		if (pfns[i] < XR_PFN_LIMIT)
+			pfns[sound++] = pfns[i];
+	rc = xr_physmap_follow(r->pm, where, pfns, sound, err);
+	if (!rc && r->index) /* without contents they may not be backed yet */
+		rc = xr_physmap_ensure(r->pm, where, pfns, sound, err);
+	for (size_t i = 0; !rc && i < sound; i++)
 		if (xr_physmap_has(r->pm, pfns[i]))
 			pfns[backed++] = pfns[i];
 	if (!rc)

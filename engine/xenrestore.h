@@ -287,9 +287,10 @@ XR_API int xr_open(struct xr_restore **out, const struct xr_settings *s, struct 
  * A checkpointed stream ends by failover: its end, a failure to read it, a record that breaks the
  * format, END or the toolstack's word leave the guest of the last complete checkpoint, and xr_run()
  * returns 0. It fails where there is no complete checkpoint yet, where the stream is more than this
- * side takes, and where something other than the stream fails, a full disk say: the primary one is
- * then still at work. Contents in a regular file are read when their checkpoint is applied: if that
- * fails, so does the restore. With COLO the guest has run in between, and is left as it is.
+ * side takes, and where this side fails, by a full disk say, or for lack of memory to read with:
+ * the primary one is then still at work. Contents in a regular file are read when their checkpoint
+ * is applied: if that fails, so does the restore. With COLO the guest has run in between, and is
+ * left as it is.
  */
 XR_API int xr_run(struct xr_restore *r, struct xr_result *res, struct xr_error *err);
 

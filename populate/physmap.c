@@ -15,7 +15,7 @@
 #define STEP_4K (2 * XR_REGION_PFNS)
 #define ENSURE_REGIONS 64u
 
-static void begin_call(struct xr_physmap *pm, const struct xr_where *where, struct xr_error *err)
+void xr_pm_begin_call(struct xr_physmap *pm, const struct xr_where *where, struct xr_error *err)
 {
 	pm->where = where;
 	pm->err = err;
@@ -44,7 +44,7 @@ int xr_physmap_open(struct xr_physmap **out, struct xr_host *host,
 	*out = NULL;
 	if (!pm)
 		return xr_fail_host(err, ret, XR_STAGE_POPULATE, NULL, XR_NO_PFN, "no memory");
-	begin_call(pm, NULL, err);
+	xr_pm_begin_call(pm, NULL, err);
 	pm->host = host;
 	pm->cfg = *cfg;
 	pm->whole_2m = xr_pfnset_new();
@@ -179,7 +179,7 @@ int xr_physmap_apply(struct xr_physmap *pm, const struct xr_entries *now,
 {
 	int ret;
 
-	begin_call(pm, &now->where, err);
+	xr_pm_begin_call(pm, &now->where, err);
 	ret = check_entries(pm, now);
 	for (size_t at = 0; at < now->n && !ret;) {
 		struct xr_known k = { &now->entry[at], now->n - at, 0, next, nnext };
@@ -202,7 +202,7 @@ int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct
 {
 	int ret;
 
-	begin_call(pm, &e->where, err);
+	xr_pm_begin_call(pm, &e->where, err);
 	ret = check_entries(pm, e);
 	for (size_t at = 0; at < e->n && !ret;) {
 		struct xr_known k = { &e->entry[at], e->n - at, 0, NULL, 0 };
@@ -311,7 +311,7 @@ int xr_physmap_ensure(struct xr_physmap *pm, const struct xr_where *where, const
 	uint64_t last = XR_NO_PFN;
 	int ret = 0;
 
-	begin_call(pm, where, err);
+	xr_pm_begin_call(pm, where, err);
 	if (pm->plan.want)
 		ret = keep_ahead(pm, pfns, n);
 	pm->plan.ngroups = 0;
@@ -333,7 +333,7 @@ int xr_physmap_ahead(struct xr_physmap *pm, struct xr_error *err)
 	uint64_t before = pm->owned;
 	int ret;
 
-	begin_call(pm, NULL, err);
+	xr_pm_begin_call(pm, NULL, err);
 	if (pm->plan.want)
 		plan_step(&pm->plan);
 	else
@@ -375,7 +375,7 @@ int xr_physmap_settle(struct xr_physmap *pm, struct xr_error *err)
 {
 	int ret;
 
-	begin_call(pm, NULL, err);
+	xr_pm_begin_call(pm, NULL, err);
 	ret = end_first_pass(pm);
 	return ret ? ret : xr_pm_drop(pm, pm->plan.due, XR_PFN_LIMIT);
 }

@@ -50,6 +50,9 @@ struct xr_physmap {
 	uint64_t mfns[XR_BATCH_4K]; /* PV: of a call */
 };
 
+/* physmap.c: what a call of the stage's begins with. where may be NULL. */
+void xr_pm_begin_call(struct xr_physmap *pm, const struct xr_where *where, struct xr_error *err);
+
 /* account.c: the two calls that change the guest, and the books about them. */
 int xr_pm_no_memory(struct xr_physmap *pm); /* our own, not the guest's */
 int xr_pm_read_limits(struct xr_physmap *pm);

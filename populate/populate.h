@@ -92,6 +92,11 @@ int xr_physmap_prepare(struct xr_physmap *pm, const struct xr_entries *e, struct
  * has_ram. */
 void xr_physmap_runs(struct xr_physmap *pm);
 
+/* After xr_physmap_runs(): the guest's RAM at these pfns, at most XR_RAM_MAX, below XR_PFN_LIMIT,
+ * is in the books as the host has it now. Does nothing before. */
+int xr_physmap_follow(struct xr_physmap *pm, const struct xr_where *where, const uint64_t *pfns,
+		      size_t n, struct xr_error *err);
+
 /* The guest ends before this pfn: nothing is guessed behind it. */
 void xr_physmap_limit(struct xr_physmap *pm, uint64_t end);
 

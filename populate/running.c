@@ -9,22 +9,31 @@ static int ask(struct xr_physmap *pm, const uint64_t *pfns, size_t n, bool *ram)
 
 static int follow(struct xr_physmap *pm, uint64_t pfn, bool ram)
 {
-	if (xr_pfnset_has(pm->plan.populated, pfn))
-		return ram ? 0 : xr_pm_forget(pm, pfn, pm->plan.populated);
 	if (!ram)
-		return 0;
-	pm->owned++;
+		return xr_pm_forget(pm, pfn, pm->plan.populated);
 	return xr_pfnset_add(pm->plan.populated, pfn, 1) ? xr_pm_no_memory(pm) : 0;
 }
 
 /* What the guest took is in the books from here on, and goes again where the stream has no RAM. */
+static int follow_all(struct xr_physmap *pm, const uint64_t *pfns, size_t n)
+{
+	bool ram[XR_RAM_MAX], changed = false;
+	int ret = n ? ask(pm, pfns, n, ram) : 0;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		if (xr_pfnset_has(pm->plan.populated, pfns[i]) == ram[i])
+			continue;
+		ret = follow(pm, pfns[i], ram[i]);
+		changed = true;
+	}
+	return ret || !changed ? ret : xr_pm_read_limits(pm);
+}
+
 int xr_pm_follow_guest(struct xr_physmap *pm)
 {
 	const struct xr_plan *p = &pm->plan;
-	bool ram[XR_GROUPS];
 	uint64_t pfns[XR_GROUPS];
 	size_t n = 0;
-	int ret = 0;
 
 	for (size_t i = 0; i < pm->nslice; i++) {
 		const uint64_t pfn = xr_entry_pfn(pm->slice[i]);
@@ -32,11 +41,14 @@ int xr_pm_follow_guest(struct xr_physmap *pm)
 		if (xr_pfnset_has(p->populated, pfn) || !xr_plan_allocated(p, pfn))
 			pfns[n++] = pfn;
 	}
-	if (n)
-		ret = ask(pm, pfns, n, ram);
-	for (size_t i = 0; i < n && !ret; i++)
-		ret = follow(pm, pfns[i], ram[i]);
-	return ret;
+	return follow_all(pm, pfns, n);
+}
+
+int xr_physmap_follow(struct xr_physmap *pm, const struct xr_where *where, const uint64_t *pfns,
+		      size_t n, struct xr_error *err)
+{
+	xr_pm_begin_call(pm, where, err);
+	return pm->runs ? follow_all(pm, pfns, n) : 0;
 }
 
 static bool any(const bool *ram, size_t n)

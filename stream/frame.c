@@ -15,8 +15,7 @@ static uint64_t ahead_of(const struct xr_frame *f)
 /* This side lacks what reading takes; of the other side it tells nothing. */
 static bool is_the_hosts(int code)
 {
-	return code == -ENOMEM || code == -ENOBUFS || code == -ENFILE || code == -EMFILE ||
-	       code == -EBUSY;
+	return code == -ENOMEM || code == -ENOBUFS || code == -EBUSY;
 }
 
 static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, const char *what)

@@ -118,7 +118,7 @@ struct xr_host_ops {
 
 	/*
 	 * HVM. At which of these gfns has the guest RAM of its own? Not where it put a page of
-	 * Xen's (its shared info, its grant table) or another domain's, though these can be mapped.
+	 * Xen's (its shared info, its grant table) or mapped a grant, though these can be mapped.
 	 * A saver asks the same (XEN_DOMCTL_getpageframeinfo3). n <= XR_RAM_MAX.
 	 */
 	int (*has_ram)(struct xr_host *h, size_t n, const uint64_t *gfns, bool *ram);

@@ -543,16 +543,40 @@ static void run_guest(void *arg)
 	h->ops->close(h);
 }
 
+/* All lists together: what the guest wrote before the first is behind the end of the first image.
+ */
+static void expect_lists(int back, unsigned int lists)
+{
+	const off_t size = lseek(back, 0, SEEK_END);
+	struct {
+		uint32_t type, length;
+		uint64_t pfn[2];
+	} first;
+
+	cr_assert_eq(pread(back, &first, sizeof(first), 0), (ssize_t)sizeof(first));
+	cr_expect_eq(first.type, 0x0f);
+	cr_expect_eq(first.length, sizeof(first.pfn));
+	cr_expect_eq(first.pfn[0], 40);
+	cr_expect_eq(first.pfn[1], 41);
+	cr_expect_eq(size, (off_t)(sizeof(first) + 8 * (lists - 1)), "others are empty");
+}
+
+static void run_colo_with(struct check *c, void (*guest)(void *), int back)
+{
+	c->g.set.type = XR_STREAM_COLO;
+	c->g.set.send_back_fd = back;
+	c->tools.before_suspend = guest;
+	c->tools.arg = c;
+	cr_assert_eq(run(c, FEED_PIPE, builder_size(&c->g.b)), 0, "%s", c->g.err.text);
+	cr_expect(c->g.res.failed_over);
+}
+
 static void run_colo(struct check *c)
 {
 	const int back = memfd_create("back", MFD_CLOEXEC);
 
-	c->g.set.type = XR_STREAM_COLO;
-	c->g.set.send_back_fd = back;
-	c->tools.before_suspend = run_guest;
-	c->tools.arg = c;
-	cr_assert_eq(run(c, FEED_PIPE, builder_size(&c->g.b)), 0, "%s", c->g.err.text);
-	cr_expect(c->g.res.failed_over);
+	run_colo_with(c, run_guest, back);
+	expect_lists(back, (unsigned int)c->g.res.checkpoints);
 	close(back);
 }
 
@@ -603,5 +627,43 @@ Test(checkpoint, a_running_guest_may_take_frames_and_give_them_back)
 	expect_page(&c, 40, serial + 1);
 	expect_page(&c, 11, 78);
 	expect_page(&c, 41, 0);
+	end(&c);
+}
+
+/* Its ring pages, which no page record names: gives one back, the other is a frame of its own. */
+static void lose_rings(void *arg)
+{
+	struct check *c = arg;
+	const uint64_t ring[] = { 1, 2 };
+	unsigned char page[XR_PAGE_SIZE] = { 0 };
+	struct xr_host *h;
+
+	if (c->ran++)
+		return;
+	cr_assert_eq(xr_host_model_open(&h, c->g.model), 0);
+	cr_assert_eq(xr_model_poke(c->g.model, 1, page), 0);
+	cr_assert_eq(xr_model_poke(c->g.model, 2, page), 0);
+	cr_assert_eq(h->ops->release(h, 0, 2, ring), 2);
+	cr_assert_eq(h->ops->populate(h, 0, 1, &ring[1], NULL), 1);
+	builder_fill(2, 77, page);
+	cr_assert_eq(xr_model_dirty(c->g.model, 2, page), 0);
+	h->ops->close(h);
+}
+
+Test(checkpoint, a_running_guest_may_give_its_ring_pages_back)
+{
+	static const unsigned char zero[XR_PAGE_SIZE];
+	const int back = memfd_create("back", MFD_CLOEXEC);
+	unsigned char got[XR_PAGE_SIZE];
+	struct check c;
+
+	begin(&c);
+	checkpoint(&c);
+	run_colo_with(&c, lose_rings, back);
+	cr_expect_eq(c.g.res.checkpoints, 2);
+	cr_expect_eq(xr_model_peek(c.g.model, 1, got), -ENOENT);
+	cr_assert_eq(xr_model_peek(c.g.model, 2, got), 0);
+	cr_expect(!memcmp(got, zero, sizeof(got)), "the ring is not cleared");
+	close(back);
 	end(&c);
 }

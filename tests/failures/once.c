@@ -96,7 +96,6 @@ static void set_fault(const struct once *o, struct xr_model *m, const struct fee
 		trap_read_at(f->fd, o->nth + start_of(f), o->call);
 }
 
-/* The same where a checkpoint takes its place, or where it is the toolstack that misses bytes. */
 /* The other side may be well: no failover, and not its stream's fault. */
 static bool of_this_side(const struct why *why, int rc, const struct xr_error *err)
 {
@@ -104,6 +103,8 @@ static bool of_this_side(const struct why *why, int rc, const struct xr_error *e
 	       why_not(why, "gives %d (host failed: %d): %s", rc, err->host_failed, err->text);
 }
 
+/* As read_fault_told(), where a checkpoint takes the stream's place, or where it is the toolstack
+ * that misses bytes. */
 static bool checkpoint_read_fault_told(const struct once *o, const struct why *why, int rc,
 				       const struct xr_error *err)
 {

@@ -23,7 +23,8 @@
 #define SEEDS 400u
 #define PER_CHILD 20u
 #define STUCK 120u
-#define WHOLE 6u   /* streams that are cut at every record */
+#define WHOLE 12u /* streams that are cut at every record, or one in so many seeds */
+#define RECORD_SEEDS 33u
 #define HEADERS 40 /* bytes before the first record */
 
 /* How the stream ends. */
@@ -384,8 +385,12 @@ Test(checkpoints, cut_at_every_record)
 {
 	char why[ISOLATE_WHY];
 
-	for (unsigned int i = 0; i < FEWER(WHOLE) && !getenv("XR_SEED"); i++) {
-		struct seeds s = { .ending = RECORD, .colo = i & 1, .first = i };
+	const char *all = getenv("XR_SEEDS"), *one = getenv("XR_SEED");
+	const uint64_t first = one ? strtoull(one, NULL, 0) : 0;
+	const uint64_t n = one ? 1 : all ? strtoull(all, NULL, 0) / RECORD_SEEDS + 1 : WHOLE;
+
+	for (uint64_t seed = first; seed < first + n; seed++) {
+		struct seeds s = { .ending = RECORD, .colo = seed & 1, .first = seed };
 
 		cr_assert(isolated(try_records, &s, why), "%s", why);
 	}
