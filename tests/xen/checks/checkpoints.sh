@@ -119,11 +119,11 @@ check_remus_early() {
 
 # ---- COLO: ../colo plays libxl and the primary ----------------------------------------------------
 
-# colo_files HELPER: one guest in /tmp/first.save and, some ticks later, in /tmp/next.save. To its
+# colo_files HELPER [OPTION]: one guest in /tmp/first.save and, some ticks later, in /tmp/next.save. To its
 # ticks in the second, and more, it is to run after each: in TICKS.
 colo_files() {
 	local at
-	lab_create c tiny 32 "dirty=64 check=16 tick=20 say=1" || why "cannot start a guest" || return 1
+	lab_create c tiny 32 "dirty=64 check=16 tick=20 say=1 ${2-}" || why "cannot start a guest" || return 1
 	guest_mark c
 	LIBXL_SAVE_HELPER=/tmp/helper-$1 xl save -c c /tmp/first.save >/tmp/save.log 2>&1 &&
 		guest_wait 'the same domain' 30 &&
@@ -148,8 +148,8 @@ colo() {
 	fig "dirty=$(sed -n 's/^xr-colo: dirty=\([0-9]*\).*/\1/p' /tmp/xl.log | tr '\n' ,)"
 }
 
-colo_goes_on() { # HELPER END
-	colo_files "$1" && colo "$1" "$2" || return 1
+colo_goes_on() { # HELPER END [OPTION]
+	colo_files "$1" "${3-}" && colo "$1" "$2" || return 1
 	[ $RC = 0 ] || why "$(grep -a '^xr-colo: ' /tmp/xl.log | tail -1)" || return 1
 	xl unpause c
 	guest_goes_on
@@ -157,6 +157,12 @@ colo_goes_on() { # HELPER END
 
 check_colo_wait() { colo_goes_on "$1" wait; }
 check_colo_cut() { colo_goes_on "$1" cut; }
+
+# The guest shares a page with Xen where the stream has brought one of its own.
+check_colo_shared() {
+	colo_goes_on "$1" wait share=1 || return 1
+	grep -a '^xr-colo: the guest shares page' /tmp/xl.log || why "it shared none"
+}
 
 # Without the list the primary would leave out what was written only here: the checks would see it.
 check_colo_forgetful() {

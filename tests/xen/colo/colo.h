@@ -39,6 +39,12 @@ void guest_resume(struct guest *g, bool cancelled);
 void guest_suspend(struct guest *g);
 void guest_pause(struct guest *g);
 
+/* What it said last behind this beginning of a line, in a complete line; NULL. */
+const char *guest_said(const struct guest *g, const char *beginning);
+
+/* Is there a page at this pfn, and anything in it? */
+bool guest_has_something(const struct guest *g, uint64_t pfn);
+
 /* Until it has verified itself and gets to that tick; it may find nothing bad. */
 void guest_wait_tick(struct guest *g, unsigned long tick);
 

@@ -95,8 +95,7 @@ void guest_suspend(struct guest *g)
 	}
 }
 
-/* The last complete line that begins so, behind its beginning; NULL. */
-static const char *last_line(const struct guest *g, const char *beginning)
+const char *guest_said(const struct guest *g, const char *beginning)
 {
 	const char *found = NULL, *at = g->word;
 
@@ -108,9 +107,24 @@ static const char *last_line(const struct guest *g, const char *beginning)
 	return found;
 }
 
+bool guest_has_something(const struct guest *g, uint64_t pfn)
+{
+	const xen_pfn_t gfn = pfn;
+	const unsigned char *page;
+	bool something = false;
+	int err;
+
+	page = xenforeignmemory_map(g->fmem, g->domid, PROT_READ, 1, &gfn, &err);
+	for (unsigned int i = 0; page && !err && i < XC_PAGE_SIZE; i++)
+		something = something || page[i];
+	if (page)
+		xenforeignmemory_unmap(g->fmem, (void *)page, 1);
+	return something;
+}
+
 static void fine_or_die(const struct guest *g)
 {
-	const char *verified = last_line(g, "verified");
+	const char *verified = guest_said(g, "verified");
 
 	if (strstr(g->word, "BAD"))
 		die("the guest says %.60s", strstr(g->word, "BAD"));
@@ -124,7 +138,7 @@ void guest_wait_tick(struct guest *g, unsigned long tick)
 
 	for (unsigned int i = 0; !line || strtoul(line, NULL, 10) < tick; i++) {
 		listen(g);
-		line = last_line(g, "\ntick ");
+		line = guest_said(g, "\ntick ");
 		if (i == PATIENCE || is_suspended(g))
 			die("the guest does not run");
 		usleep(20000);

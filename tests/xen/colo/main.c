@@ -136,9 +136,24 @@ static void compare(struct colo *c)
 		die("memory is not the primary's at checkpoint %u", c->n);
 }
 
+/* Where the guest that ran here shares a page with Xen, and the primary's, too, it is still there.
+ */
+static void check_shared(const struct colo *c)
+{
+	const char *at = guest_said(&c->guest, "shares page 0x");
+	const uint64_t pfn = at ? strtoull(at, NULL, 16) : 0;
+
+	if (!at)
+		return;
+	if (!guest_has_something(&c->guest, pfn))
+		die("the page that the guest shares with Xen, %#lx, is lost", (unsigned long)pfn);
+	fprintf(stderr, "xr-colo: the guest shares page %#lx with Xen\n", (unsigned long)pfn);
+}
+
 static void postcopy(struct colo *c)
 {
 	compare(c);
+	check_shared(c);
 	if (c->n == 1)
 		guest_start(&c->guest, c->result[0], c->result[1]);
 	else

@@ -47,6 +47,10 @@ unsigned int xen_release(const xen_pfn_t *pfns, unsigned int n);
 /* Whether there is memory at a page that was released. */
 bool xen_has_memory(unsigned int pfn);
 
+/* Have the page that we share with Xen here, where there may be one of ours, which goes. PVH only.
+ */
+bool xen_share_at(xen_pfn_t pfn);
+
 /* ---- xen.c: what both ask of Xen, the console and xenstore ---- */
 
 struct xen {
@@ -86,6 +90,10 @@ void memory_rewrite(unsigned int n);
 
 /* Move a balloon: n pages go out, the n that went out last time come back. */
 void memory_balloon(unsigned int n);
+
+/* Put the page that we share with Xen in the place of one of ours, always the same: its number, or
+ * 0. */
+unsigned int memory_share(void);
 
 /* Verify the next n pages, or all of them and all holes and the image; bad ones are named. */
 void memory_check_some(unsigned int n);

@@ -2,7 +2,7 @@
 /*
  * The guest's life: fill memory, then for ever rewrite, check and count; suspend when asked.
  * Command line: dirty=PAGES check=PAGES per tick, balloon=PAGES per balloon-every=TICKS, tick=MS,
- * say=TICKS, holes=0|1.
+ * say=TICKS, holes=0|1, share=0|1 (memory_share() after each suspend).
  * On the console: "ready", "tick N", "suspending", "resumed", "verified", "BAD page".
  */
 #include "guest.h"
@@ -48,6 +48,8 @@ static void suspend(unsigned int tick)
 	say_flush();
 	same = xen_suspend();
 	say("resumed in %s domain at tick %u", same ? "the same" : "a new", tick);
+	if (option("share=", 0))
+		say("shares page 0x%x", memory_share());
 	memory_check_all();
 	say("verified pages=%u holes=%u bad=%u bad-returned=%u filled-holes=%u", memory.pages,
 	    memory.holes, memory.bad, memory.bad_returned, memory.filled_holes);

@@ -240,6 +240,18 @@ void memory_balloon(unsigned int n)
 		next_balloon = 0;
 }
 
+unsigned int memory_share(void)
+{
+	static unsigned int place;
+
+	if (!place) {
+		place = next_filled(2 * REGION + 6);
+		generation[place] = 0;
+		memory.pages--;
+	}
+	return xen_share_at(place) ? place : 0;
+}
+
 void memory_check_some(unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {

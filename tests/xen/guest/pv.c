@@ -205,3 +205,9 @@ bool xen_has_memory(unsigned int pfn)
 {
 	return p2m[pfn] != NO_FRAME;
 }
+
+bool xen_share_at(xen_pfn_t pfn)
+{
+	(void)pfn;
+	return false;
+}

@@ -92,18 +92,25 @@ static void set_callback(void)
 	hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (unsigned long)&p, 0, 0);
 }
 
-/* At boot, and in a new domain after each restore. */
-static void attach(void)
+bool xen_share_at(xen_pfn_t pfn)
 {
 	struct xen_add_to_physmap map = {
 		.domid = DOMID_SELF,
 		.space = XENMAPSPACE_shared_info,
-		.gpfn = SHARED_INFO_GFN,
+		.gpfn = pfn,
 	};
 
 	if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (unsigned long)&map, 0, 0))
+		return false;
+	xen.shared = AT(pfn);
+	return true;
+}
+
+/* At boot, and in a new domain after each restore. */
+static void attach(void)
+{
+	if (!xen_share_at(SHARED_INFO_GFN))
 		xen_shutdown(SHUTDOWN_crash); /* no time, no events: nothing can be said */
-	xen.shared = AT(SHARED_INFO_GFN);
 	xen.console = AT(get_param(HVM_PARAM_CONSOLE_PFN));
 	xen.store = AT(get_param(HVM_PARAM_STORE_PFN));
 	xen.console_port = get_param(HVM_PARAM_CONSOLE_EVTCHN);
