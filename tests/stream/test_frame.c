@@ -58,3 +58,15 @@ Test(frame, a_failed_read_is_named)
 		cr_assert_not_null(strstr(e.text, cases[i].says), "%zu: %s", i, e.text);
 	}
 }
+
+/* A sender that is gone and this side's want of memory are told apart. */
+Test(frame, a_failed_read_is_the_stream_s_or_this_side_s)
+{
+	static const int streams[] = { -EIO, 0, -ECONNRESET, -ETIMEDOUT },
+			 hosts[] = { -ENOMEM, -ENOBUFS, -EBUSY };
+
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
+		cr_expect_not(read_error(44, streams[i]).host_failed, "%d", streams[i]);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		cr_expect(read_error(44, hosts[i]).host_failed, "%d", hosts[i]);
+}
