@@ -35,12 +35,6 @@ void xr_plan_fini(struct xr_plan *p)
 	xr_pfnset_free(p->open_guesses);
 }
 
-bool xr_plan_allocated(const struct xr_plan *p, uint64_t pfn)
-{
-	return xr_pfnset_has(p->populated, pfn) || xr_pfnset_has(p->due, pfn) ||
-	       xr_pfnset_has(p->guessed, pfn);
-}
-
 void xr_plan_allocated_bits(const struct xr_plan *p, uint64_t region, uint64_t bits[8])
 {
 	uint64_t due[8], guessed[8];
@@ -98,6 +92,12 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static bool allocated(const struct xr_plan *p, uint64_t pfn)
+{
+	return xr_pfnset_has(p->populated, pfn) || xr_pfnset_has(p->due, pfn) ||
+	       xr_pfnset_has(p->guessed, pfn);
+}
+
 /* The RAM pfns of the chunk that are not allocated, ascending. */
 static size_t missing(const struct xr_plan *p, const struct xr_known *k, uint64_t *pfns)
 {
@@ -107,7 +107,7 @@ static size_t missing(const struct xr_plan *p, const struct xr_known *k, uint64_
 	for (size_t i = 0; i < k->now; i++) {
 		uint64_t pfn = xr_entry_pfn(k->entry[i]);
 
-		if (!xr_entry_ram(k->entry[i]) || xr_plan_allocated(p, pfn))
+		if (!xr_entry_ram(k->entry[i]) || allocated(p, pfn))
 			continue;
 		ascending = ascending && (!n || pfns[n - 1] < pfn);
 		pfns[n++] = pfn;

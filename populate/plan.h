@@ -83,7 +83,6 @@ static inline bool xr_entry_ram(uint64_t e)
 int xr_plan_init(struct xr_plan *p, const struct xr_physmap_config *cfg);
 void xr_plan_fini(struct xr_plan *p);
 
-bool xr_plan_allocated(const struct xr_plan *p, uint64_t pfn);
 void xr_plan_allocated_bits(const struct xr_plan *p, uint64_t region, uint64_t bits[8]);
 
 /* May this region still be asked for in one extent (order 9 or 18)? By what was done there, not by

@@ -29,16 +29,16 @@ static int follow_all(struct xr_physmap *pm, const uint64_t *pfns, size_t n)
 	return ret || !changed ? ret : xr_pm_read_limits(pm);
 }
 
+/* But for what is due: we had that just now. */
 int xr_pm_follow_guest(struct xr_physmap *pm)
 {
-	const struct xr_plan *p = &pm->plan;
 	uint64_t pfns[XR_GROUPS];
 	size_t n = 0;
 
 	for (size_t i = 0; i < pm->nslice; i++) {
 		const uint64_t pfn = xr_entry_pfn(pm->slice[i]);
 
-		if (xr_pfnset_has(p->populated, pfn) || !xr_plan_allocated(p, pfn))
+		if (!xr_pfnset_has(pm->plan.due, pfn))
 			pfns[n++] = pfn;
 	}
 	return follow_all(pm, pfns, n);

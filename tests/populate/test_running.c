@@ -120,14 +120,20 @@ Test(running, the_guest_is_that_of_the_checkpoint_whatever_it_did)
 	}
 }
 
+/* A whole region of RAM in chunks of that size; not begun. */
+static void open_region(struct rig *r, size_t chunk)
+{
+	rig_open(r, XR_POLICY_EXACT, 9);
+	r->chunk = chunk;
+	script_range(&r->s, FIRST, FIRST + 512, RAM);
+}
+
 /* A region that comes in two parts, where the guest took a frame of the second by itself. */
 Test(running, an_extent_spares_what_the_guest_took)
 {
 	struct rig r;
 
-	rig_open(&r, XR_POLICY_EXACT, 9);
-	r.chunk = 256;
-	script_range(&r.s, FIRST, FIRST + 512, RAM);
+	open_region(&r, 256);
 	rig_begin(&r);
 	xr_physmap_runs(r.pm);
 	fake_take(&r.f, FIRST + 400);
@@ -142,9 +148,7 @@ Test(running, xens_pages_stay_where_they_are)
 {
 	struct rig r;
 
-	rig_open(&r, XR_POLICY_EXACT, 9);
-	r.chunk = 512;
-	script_range(&r.s, FIRST, FIRST + 512, RAM);
+	open_region(&r, 512);
 	script_say(&r.s, FIRST + 7, XTAB);
 	rig_begin(&r);
 	cr_assert_eq(rig_apply(&r, 1), 0);
