@@ -80,7 +80,32 @@ static void arm_stops(struct uring *u)
 	}
 }
 
-/* Wait for the end of an operation, or only until a stop if `stoppable`. */
+static bool is_passing(int rc)
+{
+	return rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN;
+}
+
+/* What the kernel refused to take has ended, with that error: it must not get there by a later
+ * call, when its buffers are gone. Returns how many. */
+static unsigned int withdraw(struct uring *u, int error)
+{
+	const struct io_uring_sq *sq = &u->ring.sq;
+	const unsigned int first = *sq->khead;
+
+	for (unsigned int i = first; i != sq->sqe_tail; i++) {
+		struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
+		struct op *op = &u->op[sqe->user_data];
+
+		op->busy = false;
+		op->res = error;
+		io_uring_prep_nop(sqe);
+		tag_sqe(sqe, NOTHING);
+	}
+	return sq->sqe_tail - first;
+}
+
+/* Wait for the end of an operation, or only until a stop if `stoppable`. An error is the ring's;
+ * one of the operation is its result. */
 static int await(struct uring *u, unsigned int tag, bool stoppable)
 {
 	uint64_t from = 0;
@@ -88,8 +113,10 @@ static int await(struct uring *u, unsigned int tag, bool stoppable)
 
 	reap(u);
 	while (u->op[tag].busy && !(stoppable && u->stopped)) {
-		if (rc < 0 && rc != -EINTR && rc != -EBUSY && rc != -EAGAIN)
+		if (!is_passing(rc) && withdraw(u, rc) == 0)
 			return rc;
+		if (!u->op[tag].busy)
+			break;
 		if (!from)
 			from = xr_now();
 		rc = io_uring_submit_and_wait(&u->ring, 1);
@@ -205,10 +232,12 @@ static void uring_close(void *io)
 static int probe(struct uring *u)
 {
 	struct io_uring_sqe *sqe = new_sqe(u, READ);
+	int rc;
 
 	io_uring_prep_nop(sqe);
 	tag_sqe(sqe, READ);
-	return await(u, READ, false);
+	rc = await(u, READ, false);
+	return rc ? rc : u->op[READ].res;
 }
 
 /*

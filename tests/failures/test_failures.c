@@ -9,12 +9,14 @@
 #include "lib/isolate.h"
 #include "lib/pvguest.h"
 #include "lib/sanitizer.h"
+#include "stream/io.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define STUCK 60u /* seconds; a restore here takes hundredths of one */
@@ -22,7 +24,9 @@
 #define MMAPS_MAX 16u /* the library maps before it begins; after that the model does */
 #define STRIDE (SANITIZED ? 997u : 197u) /* between bytes of the longer stream; prime */
 #define SMALL 6000u			 /* bytes of the one that is tried all over */
-#define EVERY (getenv("XR_EVERY_BYTE") ? 1u : SANITIZED ? 67u : 13u)
+/* Between bytes of the small one: read by the ring where there is one; else. */
+#define EVERY (SANITIZED && !getenv("XR_EVERY_BYTE") ? 67u : 1u)
+#define EVERY_PLAIN (getenv("XR_EVERY_BYTE") ? 1u : SANITIZED ? 67u : 13u)
 #define DENSE 16u /* calls from the first one on of which none is left out */
 #define SPARSE (getenv("XR_EVERY_CALL") ? 1u : 11u)
 #define PV_HEAD 400u   /* bytes of a PV guest's stream before its first page */
@@ -264,19 +268,19 @@ static bool library_fails_remus(void *arg, char *text, size_t room)
 }
 
 /* hows: a bit for each enum trap_read. */
-static bool reads_end_at(struct once o, unsigned int form, size_t at, unsigned int hows, char *text,
-			 size_t room)
+static bool reads_end_by(struct once o, enum xr_io io, unsigned int form, size_t at,
+			 unsigned int hows, char *text, size_t room)
 {
 	bool ok = true;
 
 	o.fault = FAULT_READ;
 	o.nth = at;
 	choose_form(&o, form);
-	o.io = XR_IO_PLAIN;
+	o.io = io;
 	for (o.call = 0; ok && o.call < TRAP_READS; o.call++) {
 		const size_t n = (size_t)snprintf(
-			text, room, "reads end at byte %zu of %zu, how %u, source %s: ", at,
-			o.b->end_offset, o.call, feed_kind_name(o.source));
+			text, room, "reads end at byte %zu of %zu, how %u, source %s, io %u: ", at,
+			o.b->end_offset, o.call, feed_kind_name(o.source), io);
 		const struct why why = { text + n, room - n };
 
 		/* A regular file has no EAGAIN. */
@@ -286,6 +290,13 @@ static bool reads_end_at(struct once o, unsigned int form, size_t at, unsigned i
 		ok = once(&o, &why);
 	}
 	return ok;
+}
+
+static bool reads_end_at(struct once o, unsigned int form, size_t at, unsigned int hows, char *text,
+			 size_t room)
+{
+	return reads_end_by(o, XR_IO_AUTO, form, at, hows, text, room) &&
+	       reads_end_by(o, XR_IO_PLAIN, form, at, hows, text, room);
 }
 
 /* One page in a few KiB, so that every byte of them can be tried. */
@@ -306,22 +317,19 @@ static void make_small_stream(struct random_stream *s)
 	}
 }
 
-/*
- * The stream ends at every few bytes; the other ways take turns. XR_EVERY_BYTE: all ways at each
- * byte.
- */
+/* At every byte, in every way; with a sanitizer, and by plain calls, at so many. */
 static bool reads_end_anywhere(void *arg, char *text, size_t room)
 {
 	const unsigned int form = *(const unsigned int *)arg;
-	const unsigned int all = getenv("XR_EVERY_BYTE") ? ALL_HOWS : 1u << TRAP_EOF;
-	const size_t every = EVERY;
 	struct random_stream s;
 	struct once with = { .b = &s.b, .ref = &s.ref };
 	bool ok = true;
 
 	make_small_stream(&s);
-	for (size_t at = 0; ok && at <= s.b.end_offset; at += every)
-		ok = reads_end_at(with, form, at, all | 1u << at / every % TRAP_EOF, text, room);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY)
+		ok = reads_end_by(with, XR_IO_AUTO, form, at, ALL_HOWS, text, room);
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY_PLAIN)
+		ok = reads_end_by(with, XR_IO_PLAIN, form, at, ALL_HOWS, text, room);
 	random_stream_free(&s);
 	return ok;
 }
@@ -467,4 +475,25 @@ Test(failures, of_the_library_with_checkpoints)
 Test(failures, of_reads_with_checkpoints)
 {
 	in_forms(reads_end_remus, 0, THREAD_FORMS);
+}
+
+/* What the ring refused must not be read later, into a buffer that is gone by then. */
+Test(failures, of_a_ring_that_takes_nothing)
+{
+	static const int no_stop[2] = { -1, -1 };
+	char got[4] = "none";
+	struct iovec iov = { got, sizeof(got) };
+	int fds[2], left = 0;
+	void *io;
+
+	cr_assert(!pipe(fds) && write(fds[1], "data", 4) == 4);
+	if (xr_io_uring_open(&io, fds[0], no_stop))
+		cr_skip_test("no io_uring here");
+	trap_set(TRAP_SUBMIT, 1, ENOMEM, fds[0]);
+	cr_expect(xr_io_uring.readv(io, &iov, 1, XR_IO_HERE) == -ENOMEM);
+	trap_set(TRAP_SUBMIT_WAIT, 1, ENOMEM, fds[0]);
+	xr_io_uring.settle(io);
+	xr_io_uring.close(io);
+	cr_expect(!ioctl(fds[0], FIONREAD, &left) && left == 4);
+	cr_expect(!memcmp(got, "none", 4));
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "failures/trap.h"
+#include "failures/trap_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,11 +29,26 @@ static struct trap *trap; /* shared with children; made when first set */
 
 const char *trap_name(enum trap_call call)
 {
-	static const char *const names[TRAP_CALLS] = {
-		"malloc",	  "calloc", "realloc", "mmap",	   "eventfd", "socketpair",
-		"pthread_create", "fork",   "clone",   "read",	   "readv",   "pread",
-		"preadv",	  "lseek",  "fcntl",   "io_uring", "pwrite"
-	};
+	static const char *const names[TRAP_CALLS] = { "malloc",
+						       "calloc",
+						       "realloc",
+						       "mmap",
+						       "eventfd",
+						       "socketpair",
+						       "pthread_create",
+						       "fork",
+						       "clone",
+						       "read",
+						       "readv",
+						       "pread",
+						       "preadv",
+						       "lseek",
+						       "fcntl",
+						       "io_uring",
+						       "io_uring_register",
+						       "io_uring_submit",
+						       "io_uring_submit_and_wait",
+						       "pwrite" };
 
 	return names[call];
 }
@@ -56,7 +70,6 @@ ssize_t __real_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 off_t __real_lseek64(int fd, off_t at, int from);
 int __real_fcntl64(int fd, int cmd, ...);
 ssize_t __real_pwrite64(int fd, const void *from, size_t n, off_t at);
-int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
 
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
@@ -75,7 +88,6 @@ ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at);
 off_t __wrap_lseek64(int fd, off_t at, int from);
 int __wrap_fcntl64(int fd, int cmd, ...);
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t n, off_t at);
-int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
 
 static struct trap *get(void)
 {
@@ -110,7 +122,7 @@ bool trap_release(void)
 	return __atomic_load_n(&t->sprung, __ATOMIC_SEQ_CST);
 }
 
-static bool springs(enum trap_call call)
+bool trap_springs(enum trap_call call)
 {
 	struct trap *t = trap;
 
@@ -122,30 +134,26 @@ static bool springs(enum trap_call call)
 	return true;
 }
 
-static int stream_fd(void)
+int trap_stream_fd(void)
 {
 	return trap ? trap->fd : -1;
 }
 
-/* Where a read without an offset begins. */
-static uint64_t position(int fd)
+uint64_t trap_position(int fd)
 {
 	const off_t at = trap && fd == trap->fd ? __real_lseek64(fd, 0, SEEK_CUR) : 0;
 
+	trap_ring_look();
 	return at < 0 ? trap->pos : (uint64_t)at;
 }
 
-static void move_on(int fd, ssize_t got)
+void trap_move_on(int fd, ssize_t got)
 {
 	if (trap && fd == trap->fd && got > 0)
 		trap->pos += (uint64_t)got;
 }
 
-/*
- * How much of n bytes from `pos` on may be read. 0: the read ends here, with *result. After a stop
- * that is no end, everything may be.
- */
-static size_t allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
+size_t trap_allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
 {
 	static const int errnos[TRAP_READS] = { [TRAP_EINTR] = EINTR,
 						[TRAP_EAGAIN] = EAGAIN,
@@ -166,7 +174,7 @@ static size_t allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
 	return 0;
 }
 
-static int shorten(const struct iovec *iov, int n, size_t most, struct iovec *out)
+int trap_shorten(const struct iovec *iov, int n, size_t most, struct iovec *out)
 {
 	int i = 0;
 
@@ -179,7 +187,7 @@ static int shorten(const struct iovec *iov, int n, size_t most, struct iovec *ou
 	return i;
 }
 
-static size_t length(const struct iovec *iov, int n)
+size_t trap_length(const struct iovec *iov, int n)
 {
 	size_t sum = 0;
 
@@ -190,43 +198,43 @@ static size_t length(const struct iovec *iov, int n)
 
 void *__wrap_malloc(size_t n)
 {
-	return springs(TRAP_MALLOC) ? NULL : __real_malloc(n);
+	return trap_springs(TRAP_MALLOC) ? NULL : __real_malloc(n);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-	return springs(TRAP_CALLOC) ? NULL : __real_calloc(n, size);
+	return trap_springs(TRAP_CALLOC) ? NULL : __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *p, size_t n)
 {
-	return springs(TRAP_REALLOC) ? NULL : __real_realloc(p, n);
+	return trap_springs(TRAP_REALLOC) ? NULL : __real_realloc(p, n);
 }
 
 void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at)
 {
-	return springs(TRAP_MMAP) ? MAP_FAILED : __real_mmap64(addr, n, prot, flags, fd, at);
+	return trap_springs(TRAP_MMAP) ? MAP_FAILED : __real_mmap64(addr, n, prot, flags, fd, at);
 }
 
 int __wrap_eventfd(unsigned int value, int flags)
 {
-	return springs(TRAP_EVENTFD) ? -1 : __real_eventfd(value, flags);
+	return trap_springs(TRAP_EVENTFD) ? -1 : __real_eventfd(value, flags);
 }
 
 int __wrap_socketpair(int domain, int type, int protocol, int fds[2])
 {
-	return springs(TRAP_SOCKETPAIR) ? -1 : __real_socketpair(domain, type, protocol, fds);
+	return trap_springs(TRAP_SOCKETPAIR) ? -1 : __real_socketpair(domain, type, protocol, fds);
 }
 
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
 			  void *arg)
 {
-	return springs(TRAP_THREAD) ? EAGAIN : __real_pthread_create(t, attr, body, arg);
+	return trap_springs(TRAP_THREAD) ? EAGAIN : __real_pthread_create(t, attr, body, arg);
 }
 
 pid_t __wrap_fork(void)
 {
-	return springs(TRAP_FORK) ? -1 : __real_fork();
+	return trap_springs(TRAP_FORK) ? -1 : __real_fork();
 }
 
 long __wrap_syscall(long nr, ...)
@@ -238,7 +246,7 @@ long __wrap_syscall(long nr, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	if (nr == SYS_clone && springs(TRAP_CLONE))
+	if (nr == SYS_clone && trap_springs(TRAP_CLONE))
 		return -1;
 	return __real_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
@@ -248,12 +256,12 @@ ssize_t __wrap_read(int fd, void *to, size_t n)
 	ssize_t got = -1;
 	size_t most;
 
-	if (springs(TRAP_READ))
+	if (trap_springs(TRAP_READ))
 		return -1;
-	most = allowed(fd, position(fd), n, &got);
+	most = trap_allowed(fd, trap_position(fd), n, &got);
 	if (most)
 		got = __real_read(fd, to, most);
-	move_on(fd, got);
+	trap_move_on(fd, got);
 	return got;
 }
 
@@ -265,12 +273,12 @@ ssize_t __wrap_readv(int fd, const struct iovec *iov, int n)
 
 	if (n > 8)
 		return __real_readv(fd, iov, n);
-	if (fd == stream_fd() && springs(TRAP_READV))
+	if (fd == trap_stream_fd() && trap_springs(TRAP_READV))
 		return -1;
-	most = allowed(fd, position(fd), length(iov, n), &got);
+	most = trap_allowed(fd, trap_position(fd), trap_length(iov, n), &got);
 	if (most)
-		got = __real_readv(fd, part, shorten(iov, n, most, part));
-	move_on(fd, got);
+		got = __real_readv(fd, part, trap_shorten(iov, n, most, part));
+	trap_move_on(fd, got);
 	return got;
 }
 
@@ -279,9 +287,9 @@ ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at)
 	ssize_t got = -1;
 	size_t most;
 
-	if (fd == stream_fd() && springs(TRAP_PREAD))
+	if (fd == trap_stream_fd() && trap_springs(TRAP_PREAD))
 		return -1;
-	most = allowed(fd, (uint64_t)at, n, &got);
+	most = trap_allowed(fd, (uint64_t)at, n, &got);
 	return most ? __real_pread64(fd, to, most, at) : got;
 }
 
@@ -293,15 +301,15 @@ ssize_t __wrap_preadv64(int fd, const struct iovec *iov, int n, off_t at)
 
 	if (n > 8)
 		return __real_preadv64(fd, iov, n, at);
-	if (fd == stream_fd() && springs(TRAP_PREADV))
+	if (fd == trap_stream_fd() && trap_springs(TRAP_PREADV))
 		return -1;
-	most = allowed(fd, (uint64_t)at, length(iov, n), &got);
-	return most ? __real_preadv64(fd, part, shorten(iov, n, most, part), at) : got;
+	most = trap_allowed(fd, (uint64_t)at, trap_length(iov, n), &got);
+	return most ? __real_preadv64(fd, part, trap_shorten(iov, n, most, part), at) : got;
 }
 
 off_t __wrap_lseek64(int fd, off_t at, int from)
 {
-	return springs(TRAP_LSEEK) ? -1 : __real_lseek64(fd, at, from);
+	return trap_springs(TRAP_LSEEK) ? -1 : __real_lseek64(fd, at, from);
 }
 
 int __wrap_fcntl64(int fd, int cmd, ...)
@@ -312,17 +320,10 @@ int __wrap_fcntl64(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	arg = va_arg(ap, long);
 	va_end(ap);
-	return springs(TRAP_FCNTL) ? -1 : __real_fcntl64(fd, cmd, arg);
+	return trap_springs(TRAP_FCNTL) ? -1 : __real_fcntl64(fd, cmd, arg);
 }
 
 ssize_t __wrap_pwrite64(int fd, const void *from, size_t n, off_t at)
 {
-	return springs(TRAP_PWRITE) ? -1 : __real_pwrite64(fd, from, n, at);
-}
-
-int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
-{
-	if (springs(TRAP_RING))
-		return -ENOMEM;
-	return __real_io_uring_queue_init(entries, ring, flags);
+	return trap_springs(TRAP_PWRITE) ? -1 : __real_pwrite64(fd, from, n, at);
 }

@@ -27,6 +27,9 @@ enum trap_call {
 	TRAP_LSEEK,
 	TRAP_FCNTL,
 	TRAP_RING,
+	TRAP_REGISTER,
+	TRAP_SUBMIT,
+	TRAP_SUBMIT_WAIT,
 	TRAP_PWRITE,
 	TRAP_CALLS,
 };
@@ -54,8 +57,8 @@ enum trap_read {
 	TRAP_READS,
 };
 
-/* Reads of fd (by offset or not) stop at byte `at`, counted from the present position of a pipe
- * and from the start of a file. */
+/* Reads of fd (by offset or not, by a call or a ring) stop at byte `at`, counted from the present
+ * position of a pipe and from the start of a file. */
 void trap_read_at(int fd, uint64_t at, enum trap_read how);
 
 #endif
