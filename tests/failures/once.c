@@ -244,6 +244,13 @@ static bool threads_beyond(unsigned int most)
 	return true;
 }
 
+static int feed(const struct once *o, struct feed *f)
+{
+	if (o->full)
+		return feed_fill(f, builder_data(o->b), builder_size(o->b));
+	return feed_open(f, o->source, builder_data(o->b), builder_size(o->b), o->nth);
+}
+
 bool once(struct once *o, const struct why *why)
 {
 	struct xr_model_settings set;
@@ -260,8 +267,7 @@ bool once(struct once *o, const struct why *why)
 	set.no_huge = true;
 	set.pv = o->pv != NULL;
 	set.max_vcpu_id = o->pv != NULL;
-	if (xr_model_create(&m, &set) ||
-	    feed_open(&f, o->source, builder_data(o->b), builder_size(o->b), o->nth)) {
+	if (xr_model_create(&m, &set) || feed(o, &f)) {
 		why_not(why, "no model, or no source");
 		goto out;
 	}

@@ -23,6 +23,7 @@ struct once {
 	const struct checkpoints *cp; /* of an HVM guest's stream that has some; NULL */
 	unsigned int buffer_mib;      /* with cp */
 	enum feed_kind source;
+	bool full; /* a pipe that holds all of it before the restore begins */
 	enum xr_worker_kind kind;
 	enum xr_io io;
 	enum xr_policy policy;

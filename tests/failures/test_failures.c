@@ -276,6 +276,7 @@ static bool reads_end_by(struct once o, enum xr_io io, unsigned int form, size_t
 	o.fault = FAULT_READ;
 	o.nth = at;
 	choose_form(&o, form);
+	o.full = o.source == FEED_PIPE;
 	o.io = io;
 	for (o.call = 0; ok && o.call < TRAP_READS; o.call++) {
 		const size_t n = (size_t)snprintf(

@@ -7,6 +7,7 @@
  * FUZZ_FAULTS, with host calls, calls to the C library and reads that fail as the input says.
  */
 #include "fuzz/expect.h"
+#include "lib/feed.h"
 #include "lib/sanitizer.h"
 #include "props/check.h"
 
@@ -112,15 +113,12 @@ static void open_file(struct attempt *a)
 	a->fd = file;
 }
 
-/* All of it fits in, so nobody need write while it is read. */
 static void open_pipe(struct attempt *a)
 {
-	int fds[2];
+	struct feed f;
 
-	fuzz_claim(!pipe2(fds, O_CLOEXEC) && fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) >= 0 &&
-			   !write_all(fds[1], a->recipe.bytes, a->recipe.size) && !close(fds[1]),
-		   "no pipe to read from");
-	a->fd = fds[0];
+	fuzz_claim(!feed_fill(&f, a->recipe.bytes, a->recipe.size), "no pipe to read from");
+	a->fd = f.fd;
 }
 
 #ifdef FUZZ_FAULTS

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define FILL_MAX ((size_t)1 << 20) /* without privileges */
+
 const char *feed_kind_name(enum feed_kind kind)
 {
 	static const char *const names[] = {
@@ -148,6 +150,26 @@ int feed_open(struct feed *f, enum feed_kind kind, const void *bytes, size_t n, 
 
 	*f = (struct feed){ .fd = -1, .kind = kind, .writer = -1 };
 	rc = kind == FEED_FILE ? open_file(f, bytes, n, seed) : open_stream(f, bytes, n, seed);
+	if (rc)
+		feed_close(f);
+	return rc;
+}
+
+int feed_fill(struct feed *f, const void *bytes, size_t n)
+{
+	int fds[2], rc = 0;
+
+	*f = (struct feed){ .fd = -1, .kind = FEED_PIPE, .writer = -1 };
+	if (n > FILL_MAX)
+		return -EFBIG;
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	f->fd = fds[0];
+	if (fcntl(fds[1], F_SETPIPE_SZ, FILL_MAX) < 0)
+		rc = -errno;
+	if (!rc)
+		rc = write_all(fds[1], bytes, n);
+	close(fds[1]);
 	if (rc)
 		feed_close(f);
 	return rc;

@@ -24,6 +24,9 @@ const char *feed_kind_name(enum feed_kind kind);
 /* 0 or a negative errno. The seed chooses the sizes of the writes, and the start in a file. */
 int feed_open(struct feed *f, enum feed_kind kind, const void *bytes, size_t n, uint64_t seed);
 
+/* A pipe that holds all of it already and has no writer: of a MiB at most, else -EFBIG. */
+int feed_fill(struct feed *f, const void *bytes, size_t n);
+
 /* Everything from the fd's present position to its end, at most max bytes. Returns their number. */
 ssize_t feed_rest(struct feed *f, void *rest, size_t max);
 
