@@ -38,8 +38,9 @@ static int read_failed(const struct xr_contents *c, size_t i, uint64_t at, int e
 	if (c->ours)
 		return xr_fail_host(err, -error, XR_STAGE_COPY, c->where, c->pfns[i],
 				    "cannot read back page contents that were kept: %m");
-	return xr_fail(err, -error, XR_STAGE_STREAM, c->where, c->pfns[i],
-		       "cannot read page contents at file offset %llu: %m", (unsigned long long)at);
+	return (xr_stream_lost(-error) ? xr_fail : xr_fail_host)(
+		err, -error, XR_STAGE_STREAM, c->where, c->pfns[i],
+		"cannot read page contents at file offset %llu: %m", (unsigned long long)at);
 }
 
 /* Frames [i, i + n), one stretch of the file, into `to`. */

@@ -141,9 +141,11 @@ int xr_mappings_expect(struct xr_mappings *m, const struct xr_copy_slot *s, stru
 		rc = unmap(m, &m->now, err);
 	else if (rc)
 		rc = 0;
+	if (rc)
+		return rc;
 	if (!m->now.addr || unheeded.code) {
 		m->now.addr = NULL;
-		return rc;
+		return 0;
 	}
 	e = &m->expected[m->nexpected++];
 	e->kept = m->now;

@@ -120,8 +120,9 @@ static int clear_frames(struct worker *w, const struct xr_copy_slot *s)
 	rc = w->map.mapper->ops->unmap(w->map.mapper, now->addr, now->n);
 	XR_SPAN_END(unmap, span, now->n, rc);
 	xr_count(&w->lane->stats.unmap_calls, 1);
-	now->addr = NULL;
-	if (rc)
+	if (!rc)
+		now->addr = NULL;
+	else
 		xr_fail_host(&w->lane->error, rc, XR_STAGE_COPY, &s->where, s->pfns[0],
 			     "cannot unmap frames that were cleared (error %d)", -rc);
 	return rc;

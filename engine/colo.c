@@ -112,23 +112,11 @@ static int dirty_failed(int rc, const struct xr_where *where, struct xr_error *e
 			    "cannot tell which pages the guest wrote: %s", strerror(-rc));
 }
 
-/* By these the kernel tells that the other side, or the way to it, is gone. */
-static bool is_the_peers(int rc)
-{
-	static const int codes[] = { EPIPE,    ECONNRESET,  ECONNABORTED, ETIMEDOUT, ENOTCONN,
-				     ENETDOWN, ENETUNREACH, ENETRESET,	  EHOSTDOWN, EHOSTUNREACH };
-
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (rc == -codes[i])
-			return true;
-	return false;
-}
-
 static int sent(struct xr_restore *r, int rc, const struct xr_where *where, struct xr_error *err)
 {
 	if (rc == -ECANCELED)
 		return xr_check_cancel(r, err);
-	if (is_the_peers(rc))
+	if (xr_peer_gone(rc))
 		return xr_fail_over(r, "nobody takes the list of dirty pages any more");
 	return rc ? xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
 				 "cannot send back the list of dirty pages: %s", strerror(-rc))

@@ -77,6 +77,8 @@ int xr_pv_unmap(struct xr_restore *r, void *addr, size_t n, const struct xr_wher
 	r->other_calls++;
 	if (!rc)
 		return 0;
+	r->guest.pv->stuck = addr;
+	r->guest.pv->nstuck = n;
 	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN,
 			    "cannot unmap the frames of the guest's state: %s", strerror(-rc));
 }
@@ -125,6 +127,8 @@ void xr_pv_free(struct xr_restore *r)
 
 	if (!pv)
 		return;
+	if (pv->stuck)
+		r->host->ops->unmap(r->mapper, pv->stuck, pv->nstuck);
 	for (uint32_t i = 0; pv->vcpu && i < pv->nvcpus; i++)
 		for (unsigned int s = 0; s < XR_VCPU_STATES; s++)
 			free(pv->vcpu[i][s].data);

@@ -45,6 +45,9 @@ struct xr_pv {
 	struct xr_pfnset *tables; /* pfns whose last type is that of a page table */
 	struct xr_pfnset *pinned;
 
+	void *stuck; /* a mapping of so many frames that could not be unmapped; NULL: none */
+	size_t nstuck;
+
 	/* Which pfns the start info at this pfn named, before they became mfns. */
 	uint64_t start_pfn;
 	uint64_t store_pfn, console_pfn;

@@ -12,12 +12,6 @@ static uint64_t ahead_of(const struct xr_frame *f)
 	return f->end - f->rd.pos + sizeof(struct xr_wire_record);
 }
 
-/* This side lacks what reading takes; of the other side it tells nothing. */
-static bool is_the_hosts(int code)
-{
-	return code == -ENOMEM || code == -ENOBUFS || code == -EBUSY;
-}
-
 static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, const char *what)
 {
 	/* What is skipped in a file is not read: this may be behind its end. */
@@ -30,7 +24,7 @@ static int blame_read(struct xr_frame *f, int code, const struct xr_where *at, c
 		return xr_fail(f->err, code, XR_STAGE_STREAM, at, XR_NO_PFN,
 			       "the stream ends too early: at byte %" PRIu64 ", in %s", where,
 			       what);
-	return (is_the_hosts(code) ? xr_fail_host : xr_fail)(
+	return (xr_stream_lost(code) ? xr_fail : xr_fail_host)(
 		f->err, code, XR_STAGE_STREAM, at, XR_NO_PFN,
 		"cannot read the stream at byte %" PRIu64 ", in %s: %s", where, what,
 		strerrordesc_np(-code) ?: "unknown error");

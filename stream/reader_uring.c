@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECALLS 3u /* of one operation: a ring that failed so often has failed for good */
+#define LACK_MS 5
 #define ENTRIES 64u /* more than can be under way: slots, read, polls and their removals */
 
 enum tag { NOTHING, READ, STOP0, STOP1, SLOT };
@@ -80,51 +82,70 @@ static void arm_stops(struct uring *u)
 	}
 }
 
+/* Memory that the kernel lacks for the moment. */
 static bool is_passing(int rc)
 {
-	return rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN;
+	return rc == -EBUSY || rc == -EAGAIN;
 }
 
 /* What the kernel refused to take has ended, with that error: it must not get there by a later
- * call, when its buffers are gone. Returns how many. */
-static unsigned int withdraw(struct uring *u, int error)
+ * call, when its buffers are gone. The kernel looks at the queue in calls alone, so it may be cut.
+ */
+static void withdraw(struct uring *u, int error)
 {
-	const struct io_uring_sq *sq = &u->ring.sq;
-	const unsigned int first = *sq->khead;
+	struct io_uring_sq *sq = &u->ring.sq;
+	const unsigned int head = *sq->khead;
 
-	for (unsigned int i = first; i != sq->sqe_tail; i++) {
-		struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
-		struct op *op = &u->op[sqe->user_data];
+	for (unsigned int i = head; i != sq->sqe_tail; i++) {
+		struct op *op = &u->op[sq->sqes[i & sq->ring_mask].user_data];
 
 		op->busy = false;
 		op->res = error;
-		io_uring_prep_nop(sqe);
-		tag_sqe(sqe, NOTHING);
 	}
-	return sq->sqe_tail - first;
+	sq->sqe_head = sq->sqe_tail = *sq->ktail = head;
 }
 
-/* Wait for the end of an operation, or only until a stop if `stoppable`. An error is the ring's;
- * one of the operation is its result. */
+/*
+ * Wait for the end of an operation, or only until a stop if `stoppable`. An error is the ring's,
+ * and the operation may be under way; one of the operation is its result.
+ */
 static int await(struct uring *u, unsigned int tag, bool stoppable)
 {
+	static const int deaf[2] = { -1, -1 };
 	uint64_t from = 0;
 	int rc = io_uring_submit(&u->ring);
 
 	reap(u);
 	while (u->op[tag].busy && !(stoppable && u->stopped)) {
-		if (!is_passing(rc) && withdraw(u, rc) == 0)
-			return rc;
-		if (!u->op[tag].busy)
-			break;
+		if (rc < 0 && rc != -EINTR && !is_passing(rc)) {
+			withdraw(u, rc);
+			return u->op[tag].busy ? rc : 0;
+		}
 		if (!from)
 			from = xr_now();
+		if (is_passing(rc) &&
+		    xr_io_poll(-1, stoppable ? u->stop : deaf, LACK_MS) == -ECANCELED)
+			u->stopped = true;
 		rc = io_uring_submit_and_wait(&u->ring, 1);
 		reap(u);
 	}
 	if (from)
 		u->waited += xr_now() - from;
 	return stoppable && u->stopped ? -ECANCELED : 0;
+}
+
+/* The end of one that can't be left alone, as the kernel owns its buffers. */
+static void recall(struct uring *u, unsigned int tag)
+{
+	for (unsigned int i = 0; u->op[tag].busy && i < RECALLS; i++) {
+		struct io_uring_sqe *sqe = new_sqe(u, NOTHING);
+
+		if (sqe) {
+			io_uring_prep_cancel(sqe, (void *)(uintptr_t)tag, 0);
+			tag_sqe(sqe, NOTHING);
+		}
+		await(u, tag, false);
+	}
 }
 
 static ssize_t uring_readv(void *io, const struct iovec *iov, int n, uint64_t offset)
@@ -144,15 +165,7 @@ static ssize_t uring_readv(void *io, const struct iovec *iov, int n, uint64_t of
 	rc = await(u, READ, true);
 	if (!rc)
 		return u->op[READ].res;
-	if (u->op[READ].busy) {
-		/* The kernel still owns the buffers. */
-		sqe = new_sqe(u, NOTHING);
-		if (sqe) {
-			io_uring_prep_cancel(sqe, (void *)(uintptr_t)READ, 0);
-			tag_sqe(sqe, NOTHING);
-		}
-		await(u, READ, false);
-	}
+	recall(u, READ);
 	return rc;
 }
 
@@ -200,16 +213,9 @@ static void uring_settle(void *io)
 {
 	struct uring *u = io;
 
-	for (unsigned int i = 0; i < 2; i++) {
-		struct io_uring_sqe *sqe = u->op[STOP0 + i].busy ? new_sqe(u, NOTHING) : NULL;
-
-		if (!sqe)
-			continue;
-		io_uring_prep_poll_remove(sqe, STOP0 + i);
-		tag_sqe(sqe, NOTHING);
-	}
+	reap(u);
 	for (unsigned int tag = READ; tag < SLOT + XR_IO_SLOTS; tag++)
-		await(u, tag, false);
+		recall(u, tag);
 }
 
 static uint64_t uring_waited(const void *io)
@@ -246,9 +252,8 @@ static int probe(struct uring *u)
  */
 static int restrict_ring(struct io_uring *ring)
 {
-	static const uint8_t ops[] = { IORING_OP_NOP,	      IORING_OP_READV,
-				       IORING_OP_READ,	      IORING_OP_POLL_ADD,
-				       IORING_OP_POLL_REMOVE, IORING_OP_ASYNC_CANCEL };
+	static const uint8_t ops[] = { IORING_OP_NOP, IORING_OP_READV, IORING_OP_READ,
+				       IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL };
 	struct io_uring_restriction r[sizeof(ops)] = { 0 };
 	int rc;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,4 +68,27 @@ const char *xr_stage_name(enum xr_stage stage)
 	};
 
 	return (unsigned int)stage < sizeof(names) / sizeof(names[0]) ? names[stage] : "unknown";
+}
+
+static bool is_in(int code, const int *codes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (code == -codes[i])
+			return true;
+	return false;
+}
+
+bool xr_peer_gone(int code)
+{
+	static const int codes[] = { EPIPE,    ECONNRESET,  ECONNABORTED, ETIMEDOUT, ENOTCONN,
+				     ENETDOWN, ENETUNREACH, ENETRESET,	  EHOSTDOWN, EHOSTUNREACH };
+
+	return is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
+}
+
+bool xr_stream_lost(int code)
+{
+	static const int codes[] = { EIO, ENODATA, ESTALE, EREMOTEIO, EISDIR };
+
+	return xr_peer_gone(code) || is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
 }

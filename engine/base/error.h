@@ -24,6 +24,13 @@ int xr_fail(struct xr_error *err, int code, enum xr_stage stage, const struct xr
 int xr_fail_host(struct xr_error *err, int code, enum xr_stage stage, const struct xr_where *where,
 		 uint64_t pfn, const char *fmt, ...) __attribute__((format(printf, 6, 7), cold));
 
+/* Does this negative errno of a read or write say that the other side, or the way to it, is gone?
+ */
+bool xr_peer_gone(int code);
+
+/* Or, of a read, that the bytes can't be had where they are? Any other error is of this side. */
+bool xr_stream_lost(int code);
+
 void xr_error_clear(struct xr_error *err);
 
 #endif

@@ -115,6 +115,7 @@ struct xr_model_stats {
 	uint64_t leaked;	  /* populates of a backed gfn: a bug in the caller */
 	uint64_t released_empty;  /* releases of an empty gfn: a bug in the caller */
 	uint64_t released_mapped; /* releases of a gfn with a live mapping: a bug in the caller */
+	uint64_t left_mapped;	  /* pages whose mapper was closed first: a bug in the caller */
 	uint64_t released_xens;	  /* releases of a page of Xen's: a bug in the caller */
 	uint64_t released_dirty;  /* releases of a frame that is neither all zero nor fresh */
 	uint64_t peak_pages;	  /* largest tot_pages ever */

@@ -272,8 +272,11 @@ void model_mapper_close(struct xr_mapper *mapper)
 	slot = &m->s->mapper[mp->slot];
 	model_lock(m);
 	if (mp->pid == getpid()) {
-		for (uint32_t i = slot->mappings; i; i = m->node[i].next)
+		/* A real one leaves them to the process: they are to be seen here. */
+		for (uint32_t i = slot->mappings; i; i = m->node[i].next) {
+			m->s->stats.left_mapped += m->node[i].count;
 			unmap_node(&m->node[i]);
+		}
 		drop_slot(m, slot);
 	}
 	model_reap_locked(m);

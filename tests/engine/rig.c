@@ -67,6 +67,7 @@ void rig_expect_clean(struct rig *g)
 	cr_expect_eq(st.released_empty, 0);
 	cr_expect_eq(st.released_mapped, 0);
 	cr_expect_eq(st.live_mappings, 0);
+	cr_expect_eq(st.left_mapped, 0);
 }
 
 void rig_expect_page(struct rig *g, uint64_t pfn, uint64_t serial)

@@ -26,6 +26,7 @@ static void end(struct setting *s)
 
 	xr_model_stats(s->g.model, &st);
 	cr_expect_eq(st.live_mappings, 0);
+	cr_expect_eq(st.left_mapped, 0);
 	cr_expect_eq(st.leaked, 0);
 	pvguest_free(&s->guest);
 	rig_free(&s->g);

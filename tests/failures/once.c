@@ -148,11 +148,10 @@ static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 					    (unsigned long long)err->offset, err->text);
 }
 
-/* Is it the stream that fails? */
+/* Is it the stream that fails, not what this side lacks to read it? */
 static bool of_stream(const struct once *o)
 {
-	return o->fault == FAULT_CALL &&
-	       (o->call == TRAP_READV || o->call == TRAP_PREAD || o->call == TRAP_PREADV);
+	return o->fault == FAULT_CALL && trap_of_stream(o->call) && o->arg == EIO;
 }
 
 static bool check_failed_over(const struct once *o, const struct why *why, struct xr_model *m)

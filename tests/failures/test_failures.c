@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define STUCK 60u /* seconds; a restore here takes hundredths of one */
@@ -41,7 +42,7 @@ enum { FORM_PIPE = 1, FORM_PROCESSES = 2, FORM_AUTO = 4 };
 static const enum xr_model_call host_calls[] = {
 	XR_CALL_INFO,  XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_CPU_POLICY, XR_CALL_TSC,
 	XR_CALL_PARAM, XR_CALL_CONTEXT,	 XR_CALL_GRANTS,  XR_CALL_MAPPER,     XR_CALL_MAP,
-	XR_CALL_WIDTH, XR_CALL_VCPU,	 XR_CALL_PIN,
+	XR_CALL_UNMAP, XR_CALL_WIDTH,	 XR_CALL_VCPU,	  XR_CALL_PIN,
 };
 
 /* Enough to meet every path: balloons, several passes, holes, all records. */
@@ -174,25 +175,37 @@ static bool host_fails_pv(void *arg, char *text, size_t room)
 	return ok;
 }
 
+static bool library_fails_by(struct once o, unsigned int form, enum trap_call call, int error,
+			     char *text, size_t room)
+{
+	bool ok;
+
+	o.fault = FAULT_CALL;
+	o.call = call;
+	o.arg = error;
+	choose_form(&o, form);
+	ok = each_nth(&o, trap_name(call), text, room);
+	/* Each of them is called, so that there was something to fail. */
+	if (ok && form >= FORM_PROCESSES && o.nth == 1) {
+		snprintf(text, room, "%s is never called", trap_name(call));
+		ok = false;
+	}
+	return ok;
+}
+
+/* For want of memory, and in a way that is the call's own. */
 static bool library_fails_with(struct once with, unsigned int form, char *text, size_t room)
 {
 	bool ok = true;
 
 	for (unsigned int call = 0; ok && call < TRAP_CALLS; call++) {
-		struct once o = with;
+		const bool ring = call == TRAP_SUBMIT || call == TRAP_SUBMIT_WAIT;
+		const int own = trap_of_stream(call) ? EIO : ring ? EINVAL : 0;
 
-		o.fault = FAULT_CALL;
-		o.call = call;
-		o.arg = ENOMEM;
 		if (form >= FORM_PROCESSES && !trap_of_processes(call))
 			continue;
-		choose_form(&o, form);
-		ok = each_nth(&o, trap_name(call), text, room);
-		/* Each of them is called, so that there was something to fail. */
-		if (ok && form >= FORM_PROCESSES && o.nth == 1) {
-			snprintf(text, room, "%s is never called", trap_name(call));
-			ok = false;
-		}
+		ok = library_fails_by(with, form, call, ENOMEM, text, room) &&
+		     (!own || library_fails_by(with, form, call, own, text, room));
 	}
 	return ok;
 }
@@ -478,23 +491,98 @@ Test(failures, of_reads_with_checkpoints)
 	in_forms(reads_end_remus, 0, THREAD_FORMS);
 }
 
-/* What the ring refused must not be read later, into a buffer that is gone by then. */
+/* A ring that reads from a pipe, and a pipe that stops it. */
+struct ring {
+	int data[2], stop[2];
+	void *io;
+	char got[4];
+	struct iovec iov;
+};
+
+static void ring_open(struct ring *g)
+{
+	int stop[2];
+
+	memcpy(g->got, "none", 4);
+	g->iov = (struct iovec){ g->got, sizeof(g->got) };
+	cr_assert(!pipe(g->data) && !pipe(g->stop));
+	stop[0] = g->stop[0];
+	stop[1] = -1;
+	if (xr_io_uring_open(&g->io, g->data[0], stop))
+		cr_skip_test("no io_uring here");
+}
+
+/* What was not read then is not read later, into a buffer that is gone. */
+static void ring_close_unread(struct ring *g)
+{
+	int left = 0;
+
+	xr_io_uring.settle(g->io);
+	xr_io_uring.close(g->io);
+	cr_expect(!ioctl(g->data[0], FIONREAD, &left) && left == 4);
+	cr_expect(!memcmp(g->got, "none", 4));
+}
+
 Test(failures, of_a_ring_that_takes_nothing)
 {
-	static const int no_stop[2] = { -1, -1 };
-	char got[4] = "none";
-	struct iovec iov = { got, sizeof(got) };
-	int fds[2], left = 0;
-	void *io;
+	struct ring g;
 
-	cr_assert(!pipe(fds) && write(fds[1], "data", 4) == 4);
-	if (xr_io_uring_open(&io, fds[0], no_stop))
-		cr_skip_test("no io_uring here");
-	trap_set(TRAP_SUBMIT, 1, ENOMEM, fds[0]);
-	cr_expect(xr_io_uring.readv(io, &iov, 1, XR_IO_HERE) == -ENOMEM);
-	trap_set(TRAP_SUBMIT_WAIT, 1, ENOMEM, fds[0]);
-	xr_io_uring.settle(io);
-	xr_io_uring.close(io);
-	cr_expect(!ioctl(fds[0], FIONREAD, &left) && left == 4);
-	cr_expect(!memcmp(got, "none", 4));
+	ring_open(&g);
+	cr_assert(write(g.data[1], "data", 4) == 4);
+	trap_set(TRAP_SUBMIT, 1, ENOMEM, g.data[0]);
+	cr_expect(xr_io_uring.readv(g.io, &g.iov, 1, XR_IO_HERE) == -ENOMEM);
+	ring_close_unread(&g);
+}
+
+Test(failures, of_a_ring_that_does_not_take_the_end_of_a_read, .timeout = STUCK)
+{
+	struct ring g;
+
+	ring_open(&g);
+	cr_assert(write(g.stop[1], "", 1) == 1);
+	trap_set(TRAP_SUBMIT, 2, ENOMEM, g.data[0]);
+	cr_expect(xr_io_uring.readv(g.io, &g.iov, 1, XR_IO_HERE) == -ECANCELED);
+	cr_assert(trap_release() && write(g.data[1], "data", 4) == 4);
+	ring_close_unread(&g);
+}
+
+Test(failures, of_a_ring_that_failed_for_good, .timeout = STUCK)
+{
+	static const enum trap_call calls[] = { TRAP_SUBMIT, TRAP_SUBMIT_WAIT };
+
+	for (size_t i = 0; i < 2; i++)
+		for (uint64_t nth = 1; nth <= 3; nth++) {
+			struct ring g;
+
+			ring_open(&g);
+			cr_assert(write(g.stop[1], "", 1) == 1);
+			trap_set_from(calls[i], nth, EINVAL, g.data[0]);
+			cr_expect(xr_io_uring.readv(g.io, &g.iov, 1, XR_IO_HERE) < 0);
+			xr_io_uring.settle(g.io);
+			xr_io_uring.close(g.io);
+			trap_release();
+		}
+}
+
+/* A read into a buffer that stays, ahead of what is wanted. */
+Test(failures, of_a_ring_that_fails_a_read_ahead, .timeout = STUCK)
+{
+	for (uint64_t nth = 1; nth <= 3; nth++) {
+		const int fd = memfd_create("data", MFD_CLOEXEC), stop[2] = { -1, -1 };
+		char got[4];
+		void *io;
+
+		cr_assert(fd >= 0 && write(fd, "data", 4) == 4);
+		if (xr_io_uring_open(&io, fd, stop))
+			cr_skip_test("no io_uring here");
+		trap_set(TRAP_SUBMIT, nth, ENOMEM, fd);
+		cr_assert_eq(xr_io_uring.begin(io, 0, got, 4, 0), 0);
+		xr_io_uring.flush(io);
+		if (xr_io_uring.finish(io, 0) != -ENOMEM)
+			cr_expect(!memcmp(got, "data", 4));
+		xr_io_uring.settle(io);
+		xr_io_uring.close(io);
+		trap_release();
+		close(fd);
+	}
 }

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 struct trap {
-	bool set, sprung;
+	bool set, sprung, lasts;
 	enum trap_call call;
-	uint64_t left; /* calls to go */
+	int64_t left; /* calls to go */
 	int error;
 
 	bool reads, stopped;
@@ -97,12 +97,23 @@ static struct trap *get(void)
 	return trap;
 }
 
-void trap_set(enum trap_call call, uint64_t nth, int error, int fd)
+static void set(struct trap with, uint64_t nth)
 {
 	struct trap *t = get();
 
-	*t = (struct trap){ .call = call, .left = nth, .error = error, .fd = fd };
+	*t = with;
+	t->left = (int64_t)nth;
 	__atomic_store_n(&t->set, true, __ATOMIC_SEQ_CST);
+}
+
+void trap_set(enum trap_call call, uint64_t nth, int error, int fd)
+{
+	set((struct trap){ .call = call, .error = error, .fd = fd }, nth);
+}
+
+void trap_set_from(enum trap_call call, uint64_t nth, int error, int fd)
+{
+	set((struct trap){ .call = call, .error = error, .fd = fd, .lasts = true }, nth);
 }
 
 void trap_read_at(int fd, uint64_t at, enum trap_read how)
@@ -125,9 +136,12 @@ bool trap_release(void)
 bool trap_springs(enum trap_call call)
 {
 	struct trap *t = trap;
+	int64_t left;
 
-	if (!t || !__atomic_load_n(&t->set, __ATOMIC_SEQ_CST) || t->call != call ||
-	    __atomic_sub_fetch(&t->left, 1, __ATOMIC_SEQ_CST) != 0)
+	if (!t || !__atomic_load_n(&t->set, __ATOMIC_SEQ_CST) || t->call != call)
+		return false;
+	left = __atomic_sub_fetch(&t->left, 1, __ATOMIC_SEQ_CST);
+	if (left > 0 || (left < 0 && !t->lasts))
 		return false;
 	__atomic_store_n(&t->sprung, true, __ATOMIC_SEQ_CST);
 	errno = t->error;

@@ -41,9 +41,17 @@ static inline bool trap_of_processes(enum trap_call call)
 	return call == TRAP_SOCKETPAIR || call == TRAP_FORK || call == TRAP_CLONE;
 }
 
+/* Is it a call by which the stream is read? */
+static inline bool trap_of_stream(enum trap_call call)
+{
+	return call == TRAP_READV || call == TRAP_PREAD || call == TRAP_PREADV;
+}
+
 /* From now on the nth call (from 1) fails, once, with this errno. Of readv, pread and preadv only
  * those of this fd count: the model has its own. */
 void trap_set(enum trap_call call, uint64_t nth, int error, int fd);
+/* And all after it. */
+void trap_set_from(enum trap_call call, uint64_t nth, int error, int fd);
 /* Did it? Nothing fails any more. */
 bool trap_release(void);
 

@@ -32,12 +32,10 @@ static void read_kind(struct recipe *r, struct fuzz_input *in)
 	r->answer_at = how >> 2 & 0x1f;
 }
 
-/* Calls that fail; what an unmapping leaves behind if it fails is nobody's fault. */
+/* Calls that fail; those of PV guests and of COLO come last. */
 static enum xr_model_call fault_of(const struct recipe *r, uint64_t call)
 {
-	if (!r->pv || call % XR_CALL_DIRTY == XR_CALL_UNMAP)
-		return (enum xr_model_call)(call % XR_CALL_UNMAP);
-	return (enum xr_model_call)(call % XR_CALL_DIRTY);
+	return (enum xr_model_call)(call % (r->pv ? XR_CALL_DIRTY : XR_CALL_UNMAP + 1));
 }
 
 static void read_fault(struct recipe *r, struct recipe_fault *f, struct fuzz_input *in)

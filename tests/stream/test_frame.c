@@ -63,7 +63,7 @@ Test(frame, a_failed_read_is_named)
 Test(frame, a_failed_read_is_the_stream_s_or_this_side_s)
 {
 	static const int streams[] = { -EIO, 0, -ECONNRESET, -ETIMEDOUT },
-			 hosts[] = { -ENOMEM, -ENOBUFS, -EBUSY };
+			 hosts[] = { -ENOMEM, -ENOBUFS, -EBUSY, -EINVAL, -EPERM };
 
 	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
 		cr_expect_not(read_error(44, streams[i]).host_failed, "%d", streams[i]);
