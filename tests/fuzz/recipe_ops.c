@@ -393,7 +393,9 @@ static void finish_checkpointed(struct cook *c, unsigned int tail)
 
 static void finish(struct cook *c, unsigned int tail)
 {
-	if (c->r->pv && !c->image && !(tail & 0x40))
+	if (c->r->pv && !c->image && tail & 0x40)
+		unsound(c);
+	else if (c->r->pv && !c->image)
 		recipe_pv_image(c, 0, PV_PFNS);
 	recipe_flush(c);
 	need_static(c);
