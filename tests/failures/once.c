@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -59,12 +60,14 @@ static uint64_t calls_of(struct xr_model *m, unsigned int call)
 static int restore(struct once *o, struct xr_model *m, int fd, struct xr_error *err)
 {
 	struct toolstack tools = { .c = o->cp, .b = o->b, .fd = fd };
+	const int send_back = o->colo ? memfd_create("back", MFD_CLOEXEC) : -1;
 	struct xr_settings set;
 	int rc;
 
 	xr_settings_default(&set);
 	if (o->cp) {
-		set.type = XR_STREAM_REMUS;
+		set.type = o->colo ? XR_STREAM_COLO : XR_STREAM_REMUS;
+		set.send_back_fd = send_back;
 		set.buffer_mib = o->buffer_mib;
 		toolstack_install(&tools, &set);
 	}
@@ -76,6 +79,8 @@ static int restore(struct once *o, struct xr_model *m, int fd, struct xr_error *
 	set.worker_kind = o->kind;
 	set.io = o->io;
 	rc = restore_once(&set, &o->res, err);
+	if (send_back >= 0)
+		close(send_back);
 	o->wrong = tools.wrong;
 	return rc;
 }

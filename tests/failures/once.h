@@ -22,6 +22,7 @@ struct once {
 	const struct pvref *pv;
 	const struct checkpoints *cp; /* of an HVM guest's stream that has some; NULL */
 	unsigned int buffer_mib;      /* with cp */
+	bool colo;		      /* with cp */
 	enum feed_kind source;
 	bool full; /* a pipe that holds all of it before the restore begins */
 	enum xr_worker_kind kind;

@@ -40,10 +40,18 @@ enum { FORM_PIPE = 1, FORM_PROCESSES = 2, FORM_AUTO = 4 };
 #define THREAD_FORMS 2u
 
 static const enum xr_model_call host_calls[] = {
-	XR_CALL_INFO,  XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_CPU_POLICY, XR_CALL_TSC,
-	XR_CALL_PARAM, XR_CALL_CONTEXT,	 XR_CALL_GRANTS,  XR_CALL_MAPPER,     XR_CALL_MAP,
-	XR_CALL_UNMAP, XR_CALL_WIDTH,	 XR_CALL_VCPU,	  XR_CALL_PIN,
+	XR_CALL_INFO,	XR_CALL_POPULATE, XR_CALL_RELEASE, XR_CALL_CPU_POLICY,
+	XR_CALL_TSC,	XR_CALL_PARAM,	  XR_CALL_CONTEXT, XR_CALL_GRANTS,
+	XR_CALL_MAPPER, XR_CALL_MAP,	  XR_CALL_UNMAP,   XR_CALL_DIRTY,
+	XR_CALL_RAM,	XR_CALL_WIDTH,	  XR_CALL_VCPU,	   XR_CALL_PIN,
 };
+
+#define CALLS_OF_PV (1u << XR_CALL_WIDTH | 1u << XR_CALL_VCPU | 1u << XR_CALL_PIN)
+#define CALLS_OF_COLO (1u << XR_CALL_DIRTY | 1u << XR_CALL_RAM)
+/* Where all is known before, nothing is allocated that must be given back. */
+#define CALLS_OF_HVM(form)                                                                         \
+	(((1u << XR_CALL_COUNT) - 1) &                                                             \
+	 ~(CALLS_OF_PV | CALLS_OF_COLO | ((form)&FORM_PIPE ? 0 : 1u << XR_CALL_RELEASE)))
 
 /* Enough to meet every path: balloons, several passes, holes, all records. */
 static void make_stream(struct random_stream *s, uint64_t seed, unsigned int data)
@@ -100,7 +108,9 @@ static bool each_nth(struct once *o, const char *what, char *text, size_t room)
 	return false;
 }
 
-static bool host_fails_with(struct once with, unsigned int form, char *text, size_t room)
+/* must: a bit for each call that there is to fail. */
+static bool host_fails_with(struct once with, unsigned int form, unsigned int must, char *text,
+			    size_t room)
 {
 	static const int args[] = { -ENOMEM, 0, 3 }; /* as a whole, at an extent or page */
 	bool ok = true;
@@ -120,6 +130,10 @@ static bool host_fails_with(struct once with, unsigned int form, char *text, siz
 			snprintf(what, sizeof(what), "host call %u no", call);
 			choose_form(&o, form);
 			ok = each_nth(&o, what, text, room);
+			if (ok && !a && must >> call & 1 && o.nth == 1) {
+				snprintf(text, room, "host call %u is never made", call);
+				ok = false;
+			}
 		}
 	}
 	return ok;
@@ -132,7 +146,8 @@ static bool host_fails(void *arg, char *text, size_t room)
 	bool ok;
 
 	make_stream(&s, 11 + form, 60);
-	ok = host_fails_with((struct once){ .b = &s.b, .ref = &s.ref }, form, text, room);
+	ok = host_fails_with((struct once){ .b = &s.b, .ref = &s.ref }, form, CALLS_OF_HVM(form),
+			     text, room);
 	random_stream_free(&s);
 	return ok;
 }
@@ -170,7 +185,8 @@ static bool host_fails_pv(void *arg, char *text, size_t room)
 	bool ok;
 
 	make_pv_stream(&s, form);
-	ok = host_fails_with((struct once){ .b = &s.b, .pv = &s.ref }, form, text, room);
+	ok = host_fails_with((struct once){ .b = &s.b, .pv = &s.ref }, form, CALLS_OF_PV, text,
+			     room);
 	free_pv_stream(&s);
 	return ok;
 }
@@ -261,8 +277,22 @@ static bool host_fails_remus(void *arg, char *text, size_t room)
 	struct once with;
 	bool ok;
 
-	make_checkpoints(&s, &with, 31 + form, 60, form);
-	ok = host_fails_with(with, form, text, room);
+	make_checkpoints(&s, &with, 33 + form, 60, form);
+	ok = host_fails_with(with, form, CALLS_OF_HVM(form), text, room);
+	random_stream_free(&s);
+	return ok;
+}
+
+static bool host_fails_colo(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+	struct random_stream s;
+	struct once with;
+	bool ok;
+
+	make_checkpoints(&s, &with, 61 + form, 60, form);
+	with.colo = true;
+	ok = host_fails_with(with, form, CALLS_OF_COLO, text, room);
 	random_stream_free(&s);
 	return ok;
 }
@@ -479,6 +509,11 @@ Test(failures, of_reads_of_a_pv_guest)
 Test(failures, of_the_host_with_checkpoints)
 {
 	in_forms(host_fails_remus, 0, THREAD_FORMS);
+}
+
+Test(failures, of_the_host_with_a_guest_that_runs_between_checkpoints)
+{
+	in_forms(host_fails_colo, 0, THREAD_FORMS);
 }
 
 Test(failures, of_the_library_with_checkpoints)
