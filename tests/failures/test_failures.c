@@ -194,12 +194,15 @@ static bool host_fails_pv(void *arg, char *text, size_t room)
 static bool library_fails_by(struct once o, unsigned int form, enum trap_call call, int error,
 			     char *text, size_t room)
 {
+	const bool plain = call == TRAP_READV || call == TRAP_PREADV || call == TRAP_POLL;
 	bool ok;
 
 	o.fault = FAULT_CALL;
 	o.call = call;
 	o.arg = error;
 	choose_form(&o, form);
+	if (plain)
+		o.io = XR_IO_PLAIN;
 	ok = each_nth(&o, trap_name(call), text, room);
 	/* Each of them is called, so that there was something to fail. */
 	if (ok && form >= FORM_PROCESSES && o.nth == 1) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,26 +30,31 @@ static struct trap *trap; /* shared with children; made when first set */
 
 const char *trap_name(enum trap_call call)
 {
-	static const char *const names[TRAP_CALLS] = { "malloc",
-						       "calloc",
-						       "realloc",
-						       "mmap",
-						       "eventfd",
-						       "socketpair",
-						       "pthread_create",
-						       "fork",
-						       "clone",
-						       "read",
-						       "readv",
-						       "pread",
-						       "preadv",
-						       "lseek",
-						       "fcntl",
-						       "io_uring",
-						       "io_uring_register",
-						       "io_uring_submit",
-						       "io_uring_submit_and_wait",
-						       "pwrite" };
+	static const char *const names[TRAP_CALLS] = {
+		[TRAP_MALLOC] = "malloc",
+		[TRAP_CALLOC] = "calloc",
+		[TRAP_REALLOC] = "realloc",
+		[TRAP_MMAP] = "mmap",
+		[TRAP_MEMFD] = "memfd_create",
+		[TRAP_TRUNCATE] = "ftruncate",
+		[TRAP_EVENTFD] = "eventfd",
+		[TRAP_SOCKETPAIR] = "socketpair",
+		[TRAP_THREAD] = "pthread_create",
+		[TRAP_FORK] = "fork",
+		[TRAP_CLONE] = "clone",
+		[TRAP_READ] = "read",
+		[TRAP_READV] = "readv",
+		[TRAP_PREAD] = "pread",
+		[TRAP_PREADV] = "preadv",
+		[TRAP_POLL] = "poll",
+		[TRAP_LSEEK] = "lseek",
+		[TRAP_FCNTL] = "fcntl",
+		[TRAP_RING] = "io_uring_queue_init",
+		[TRAP_REGISTER] = "io_uring_register",
+		[TRAP_SUBMIT] = "io_uring_submit",
+		[TRAP_SUBMIT_WAIT] = "io_uring_submit_and_wait",
+		[TRAP_PWRITE] = "pwrite",
+	};
 
 	return names[call];
 }
@@ -57,6 +63,9 @@ void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
 void *__real_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
+int __real_memfd_create(const char *name, unsigned int flags);
+int __real_ftruncate64(int fd, off_t size);
+int __real_poll(struct pollfd *fds, nfds_t n, int ms);
 int __real_eventfd(unsigned int value, int flags);
 int __real_socketpair(int domain, int type, int protocol, int fds[2]);
 int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
@@ -75,6 +84,9 @@ void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
+int __wrap_memfd_create(const char *name, unsigned int flags);
+int __wrap_ftruncate64(int fd, off_t size);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
 int __wrap_eventfd(unsigned int value, int flags);
 int __wrap_socketpair(int domain, int type, int protocol, int fds[2]);
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*body)(void *),
@@ -228,6 +240,21 @@ void *__wrap_realloc(void *p, size_t n)
 void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at)
 {
 	return trap_springs(TRAP_MMAP) ? MAP_FAILED : __real_mmap64(addr, n, prot, flags, fd, at);
+}
+
+int __wrap_memfd_create(const char *name, unsigned int flags)
+{
+	return trap_springs(TRAP_MEMFD) ? -1 : __real_memfd_create(name, flags);
+}
+
+int __wrap_ftruncate64(int fd, off_t size)
+{
+	return trap_springs(TRAP_TRUNCATE) ? -1 : __real_ftruncate64(fd, size);
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
+{
+	return trap_springs(TRAP_POLL) ? -1 : __real_poll(fds, n, ms);
 }
 
 int __wrap_eventfd(unsigned int value, int flags)
