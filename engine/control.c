@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,9 +87,19 @@ static int static_data_end(struct xr_restore *r, const struct xr_item *it, struc
 			    rc);
 }
 
+int xr_refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what)
+{
+	if (rc == -EINVAL && where)
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, where, XR_NO_PFN,
+			       "Xen refuses %s: the stream holds none that is valid", what);
+	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN, "Xen refuses %s: %s", what,
+			    strerror(-rc));
+}
+
 static int set_tsc(struct xr_restore *r, const struct xr_item *it, struct xr_error *err)
 {
 	struct xr_wire_tsc t;
+	char what[64];
 	int rc;
 
 	memcpy(&t, it->body, sizeof(t));
@@ -96,9 +107,8 @@ static int set_tsc(struct xr_restore *r, const struct xr_item *it, struct xr_err
 	rc = r->host->ops->set_tsc(r->host, t.mode, t.nsec, t.khz, t.incarnation);
 	if (!rc)
 		return 0;
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, &it->where, XR_NO_PFN,
-			    "Xen refuses the guest's TSC mode %u at %u kHz: %s", t.mode, t.khz,
-			    strerror(-rc));
+	snprintf(what, sizeof(what), "the guest's TSC mode %u at %u kHz", t.mode, t.khz);
+	return xr_refused(err, rc, &it->where, what);
 }
 
 int xr_control_common(struct xr_restore *r, struct xr_item *it, struct xr_error *err)

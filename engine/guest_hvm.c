@@ -10,16 +10,6 @@
 
 #define RINGS 64u /* pages cleared at a time; a sound stream names four */
 
-/* A value of the stream's that Xen calls invalid is the stream's fault. */
-static int refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what)
-{
-	if (rc == -EINVAL && where)
-		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, where, XR_NO_PFN,
-			       "Xen refuses %s: the stream holds none that is valid", what);
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, where, XR_NO_PFN, "Xen refuses %s: %s", what,
-			    strerror(-rc));
-}
-
 static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_t index,
 		     uint64_t value, struct xr_error *err)
 {
@@ -33,7 +23,7 @@ static int set_param(struct xr_restore *r, const struct xr_where *where, uint32_
 	if (!rc)
 		return 0;
 	snprintf(what, sizeof(what), "HVM parameter %u = %#llx", index, (unsigned long long)value);
-	return refused(err, rc, where, what);
+	return xr_refused(err, rc, where, what);
 }
 
 static bool names_a_ring(const struct xr_wire_param *p)
@@ -148,7 +138,7 @@ static int load_context(struct xr_restore *r, struct xr_error *err)
 	if (!rc)
 		return 0;
 	snprintf(what, sizeof(what), "the HVM context (%u bytes)", g->context_len);
-	return refused(err, rc, &g->context_at, what);
+	return xr_refused(err, rc, &g->context_at, what);
 }
 
 static int seed_grants(struct xr_restore *r, struct xr_error *err)

@@ -193,6 +193,11 @@ static int p2m_frames(struct xr_restore *r, const struct xr_item *it, struct xr_
 	uint32_t first, n;
 
 	memcpy(&h, it->body, sizeof(h));
+	if (pv->layout->width == 4 && h.last == UINT32_MAX)
+		return xr_fail(err, -EBADMSG, XR_STAGE_ENGINE, &it->where, XR_NO_PFN,
+			       "the guest's p2m ends at pfn %#x: a 32-bit guest cannot count so "
+			       "many pages",
+			       h.last);
 	first = h.first / per_frame;
 	n = h.last / per_frame - first + 1;
 	if (grow_frames(pv, (size_t)first + n))

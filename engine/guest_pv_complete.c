@@ -18,9 +18,7 @@ static int pin(struct xr_restore *r, const struct xr_pin *pins, const uint64_t *
 	r->other_calls++;
 	rc = r->host->ops->pin(r->host, n, pins);
 	if (rc)
-		return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
-				    "Xen refuses to pin the guest's page tables: %s",
-				    strerror(-rc));
+		return xr_refused(err, rc, &XR_NOWHERE, "page tables that are to be pinned");
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = xr_pfnset_add(r->guest.pv->pinned, pfns[i], 1);
 	return rc ? xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,

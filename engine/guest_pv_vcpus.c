@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,7 @@ static int load(struct xr_restore *r, uint32_t vcpu, enum xr_vcpu_state state, c
 		uint32_t size, struct xr_error *err)
 {
 	static const char *const names[] = { "registers", "extended state", "xsave state", "MSRs" };
+	char what[48];
 	int rc = xr_pulse(r, err);
 
 	if (rc)
@@ -184,8 +186,8 @@ static int load(struct xr_restore *r, uint32_t vcpu, enum xr_vcpu_state state, c
 	rc = r->host->ops->set_vcpu(r->host, vcpu, state, blob, size);
 	if (!rc)
 		return 0;
-	return xr_fail_host(err, rc, XR_STAGE_ENGINE, NULL, XR_NO_PFN,
-			    "Xen refuses the %s of vcpu %u: %s", names[state], vcpu, strerror(-rc));
+	snprintf(what, sizeof(what), "the %s of vcpu %u", names[state], vcpu);
+	return xr_refused(err, rc, &XR_NOWHERE, what);
 }
 
 static int load_basic(struct xr_restore *r, uint32_t vcpu, const struct xr_pv_blob *b,

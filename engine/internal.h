@@ -79,7 +79,7 @@ struct xr_restore {
 	uint32_t cancelled; /* atomically accessed */
 	bool ran;
 	bool sandboxed;
-	struct xr_mapper *mapper; /* the engine's own, for PV and COLO; NULL before the first use */
+	struct xr_mapper *mapper; /* the engine's own, for PV; NULL before the first use */
 
 	bool verify;
 	uint64_t begun;	 /* ns */
@@ -117,6 +117,10 @@ int xr_receipt_forget(struct xr_restore *r, const struct xr_where *where, const 
 void xr_receipt_record(struct xr_restore *r, const struct xr_item *it);
 /* Over all regions; 0 without a receipt. */
 uint64_t xr_receipt_contents(const struct xr_restore *r);
+
+/* Xen does not take what the stream has at `where` (NULL: it is not the stream's). What it calls
+ * invalid is the stream's fault then. Returns err->code. */
+int xr_refused(struct xr_error *err, int rc, const struct xr_where *where, const char *what);
 
 /* Between two steps: the first error of a worker, -ECANCELED, or 0; and tell of the progress. */
 int xr_pulse(struct xr_restore *r, struct xr_error *err);

@@ -214,6 +214,9 @@ static int check_guest(struct xr_restore *r, const struct xr_stream_info *in, st
 			       "domain %u is not one to restore into: it must be newly created and "
 			       "paused",
 			       dom.domid);
+	if (in->pv && dom.max_vcpu_id == XR_NO_VCPU)
+		return xr_fail(err, -EINVAL, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "domain %u has no vcpus yet", dom.domid);
 	if (in->pv && r->set.type == XR_STREAM_COLO)
 		return xr_fail(err, -EOPNOTSUPP, XR_STAGE_SETUP, NULL, XR_NO_PFN,
 			       "COLO is for HVM guests, the stream holds a PV guest");

@@ -95,7 +95,8 @@ void xr_p2m_set(struct xr_p2m *p, uint64_t first, uint64_t mfn, uint64_t n)
 void xr_p2m_unset(struct xr_p2m *p, uint64_t first, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		put(p, first + i, 0);
+		if (get(p, first + i))
+			put(p, first + i, 0);
 }
 
 uint64_t xr_p2m_mfn(const struct xr_p2m *p, uint64_t pfn)

@@ -26,12 +26,14 @@
 struct xr_host;
 struct xr_mapper;
 
+#define XR_NO_VCPU (~(uint32_t)0)
+
 struct xr_dominfo {
 	uint32_t domid;
-	bool hvm;    /* HVM or PVH */
-	bool paused; /* and neither dying nor shut down: nothing of it runs */
-	uint32_t max_vcpu_id;
-	uint64_t tot_pages; /* owned now, including pages that only a mapping keeps */
+	bool hvm;	      /* HVM or PVH */
+	bool paused;	      /* and neither dying nor shut down: nothing of it runs */
+	uint32_t max_vcpu_id; /* XR_NO_VCPU: there is none yet (XEN_INVALID_MAX_VCPU_ID) */
+	uint64_t tot_pages;   /* owned now, including pages that only a mapping keeps */
 	uint64_t max_pages;
 	uint64_t shared_info_gfn; /* PV */
 };

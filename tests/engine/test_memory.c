@@ -194,6 +194,22 @@ static void strewn(struct builder *b, unsigned int passes)
 	builder_end(b, false, 0);
 }
 
+/* As far from each other as one record can have them. */
+static void strewn_in_records(struct builder *b)
+{
+	static uint64_t e[8192];
+
+	builder_begin(b, XR_EMIT_BARE, 3, false);
+	builder_static(b, true, true);
+	for (uint64_t i = 0; i < 4; i++) {
+		for (uint64_t k = 0; k < 8192; k++)
+			e[k] = XR_EMIT_ENTRY(XR_EMIT_XALLOC, k << 23 | i << 12);
+		builder_page_data(b, e, 8192, NULL);
+	}
+	builder_context(b);
+	builder_end(b, false, 0);
+}
+
 static void expect_bounded(int fd, int want)
 {
 	int status;
@@ -223,6 +239,20 @@ Test(memory, of_frames_strewn_over_all_there_is)
 		builder_free(&b);
 		expect_bounded(dup(f.fd), SANITIZED ? 0 : -EOPNOTSUPP);
 		feed_close(&f); /* only then the writer of a pipe ends */
+	}
+}
+
+Test(memory, of_a_record_strewn_over_all_there_is)
+{
+	for (enum feed_kind kind = FEED_FILE; kind <= FEED_PIPE; kind++) {
+		struct builder b;
+		struct feed f;
+
+		strewn_in_records(&b);
+		cr_assert_eq(feed_open(&f, kind, builder_data(&b), builder_size(&b), 1), 0);
+		builder_free(&b);
+		expect_bounded(dup(f.fd), 0);
+		feed_close(&f);
 	}
 }
 

@@ -41,7 +41,7 @@ static void refused(struct setting *s, int code, uint64_t pfn, const char *words
 	cr_expect_eq(rig_run(&s->g, FEED_PIPE), code, "%s: %d, %s", words, e->code, e->text);
 	cr_expect(strstr(e->text, words), "%s: %s", words, e->text);
 	cr_expect_eq(e->pfn, pfn, "%s: pfn %#lx", words, e->pfn);
-	cr_expect_eq(e->host_failed, code != -EBADMSG && code != -EOPNOTSUPP);
+	cr_expect_eq(e->host_failed, code != -EBADMSG && code != -EOPNOTSUPP && code != -EINVAL);
 	end(s);
 }
 
@@ -172,11 +172,11 @@ Test(pv_bad, page_tables_that_xen_refuses)
 
 	begin(&s, 8);
 	pvguest_pte(&s.guest, PVG_L1, PVG_L2, PVG_L2, 0x63);
-	refused(&s, -EINVAL, XR_NO_PFN, "Xen refuses the registers of vcpu 0");
+	refused(&s, -EBADMSG, XR_NO_PFN, "Xen refuses the registers of vcpu 0");
 	begin(&s, 8); /* not below the root of any vcpu */
 	s.guest.type[PVG_DATA] = 1 | 8;
 	memset(s.guest.page[PVG_DATA], 0, PVG_PAGE);
-	refused(&s, -EINVAL, XR_NO_PFN, "Xen refuses to pin");
+	refused(&s, -EBADMSG, XR_NO_PFN, "Xen refuses page tables that are to be pinned");
 }
 
 Test(pv_bad, records_that_do_not_fit_the_domain)
@@ -215,6 +215,49 @@ Test(pv_bad, what_must_be_there)
 	cr_expect_eq(rig_run(&s.g, FEED_PIPE), -EBADMSG);
 	cr_expect(strstr(s.g.err.text, "X86_PV_INFO"), "%s", s.g.err.text);
 	end(&s);
+}
+
+Test(pv_bad, more_pages_than_32_bits_count)
+{
+	const uint64_t list[2] = { ~(uint64_t)0, PVG_P2M };
+	struct setting s;
+
+	begin(&s, 4);
+	pvguest_head(&s.guest, &s.g.b);
+	builder_record(&s.g.b, 0x03, list, sizeof(list));
+	builder_end(&s.g.b, false, 0);
+	cr_expect_eq(rig_run(&s.g, FEED_PIPE), -EBADMSG);
+	cr_expect(strstr(s.g.err.text, "a 32-bit guest cannot count"), "%s", s.g.err.text);
+	cr_expect_not(s.g.err.host_failed);
+	end(&s);
+}
+
+Test(pv_bad, what_xen_finds_invalid_is_the_streams)
+{
+	static const enum xr_model_call calls[] = { XR_CALL_VCPU, XR_CALL_PIN, XR_CALL_TSC };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct setting s;
+
+		begin(&s, 8);
+		xr_model_fail(s.g.model, calls[i], 1, -1, -EINVAL);
+		refused(&s, -EBADMSG, XR_NO_PFN, "holds none that is valid");
+	}
+}
+
+Test(pv_bad, a_domain_without_vcpus)
+{
+	struct xr_model_settings set;
+	struct setting s;
+
+	begin(&s, 8);
+	xr_model_destroy(&s.g.model);
+	xr_model_settings_default(&set);
+	set.pv = true;
+	set.max_vcpu_id = XR_NO_VCPU;
+	cr_assert_eq(xr_model_create(&s.g.model, &set), 0);
+	s.g.set.model = s.g.model;
+	refused(&s, -EINVAL, XR_NO_PFN, "has no vcpus yet");
 }
 
 Test(pv_bad, a_width_that_the_domain_cannot_have)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define HURTS 3u
-#define PLAIN_TRAPS 16u /* those that have been there since the first inputs were kept */
 #define RECIPE_KIND 33u /* behind all else in the head */
 
 enum hurt { HURT_NONE, HURT_XOR, HURT_CUT, HURT_REMOVE, HURT_REPEAT, HURT_KINDS };
@@ -56,7 +55,7 @@ static void read_trap(struct recipe *r, struct fuzz_input *in)
 
 	r->traps = (kind & 0xc0) == 0x40;
 	r->reads = (kind & 0xc0) == 0x80;
-	r->trap = (enum trap_call)(kind % 64 % (r->checkpointed ? TRAP_CALLS : PLAIN_TRAPS));
+	r->trap = (enum trap_call)(kind % 64 % TRAP_CALLS);
 	r->read = (enum trap_read)(kind % 64 % TRAP_READS);
 	r->trap_at = fuzz_take(in, 3);
 	if (r->traps)
