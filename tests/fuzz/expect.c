@@ -32,7 +32,7 @@ static bool next(const struct recipe *r, struct record *rec, size_t at)
 static void find_checkpoints(struct expect *x)
 {
 	const struct recipe *r = x->r;
-	size_t at = r->b.libxc_offset + HEADERS;
+	size_t at = r->libxc + HEADERS;
 	struct record rec;
 
 	while (x->n < EXPECT_CHECKPOINTS && next(r, &rec, at) && rec.type != XR_REC_END) {
@@ -67,7 +67,7 @@ static void ask(struct expect *x)
 static size_t flatten(const struct expect *x, unsigned int n, unsigned char *to)
 {
 	const struct recipe *r = x->r;
-	size_t at = r->b.libxc_offset + HEADERS, size = at;
+	size_t at = r->libxc + HEADERS, size = at;
 	struct record rec;
 
 	memcpy(to, r->bytes, size < r->size ? size : r->size);
@@ -91,7 +91,7 @@ static void forget(struct expect *x)
 void expect_upto(struct expect *x, unsigned int n)
 {
 	const struct recipe *r = x->r;
-	const size_t offset = r->b.libxc_offset;
+	const size_t offset = r->libxc;
 	size_t size = r->size;
 
 	forget(x);

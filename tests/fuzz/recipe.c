@@ -134,6 +134,16 @@ static void hurt(struct recipe *r, const struct damage *d)
 	}
 }
 
+/* Damage may take away what stood before it. */
+static size_t find_libxc(const struct recipe *r)
+{
+	static const unsigned char magic[] = { 255, 255, 255, 255, 255, 255,
+					       255, 255, 'X', 'E', 'N', 'F' };
+	const unsigned char *at = memmem(r->bytes, r->size, magic, sizeof(magic));
+
+	return at ? (size_t)(at - r->bytes) : r->b.libxc_offset;
+}
+
 void recipe_read(struct recipe *r, const uint8_t *data, size_t size)
 {
 	struct fuzz_input head = { data, size < RECIPE_HEAD ? size : RECIPE_HEAD };
@@ -158,6 +168,7 @@ void recipe_read(struct recipe *r, const uint8_t *data, size_t size)
 	memcpy(r->bytes, builder_data(&r->b), r->size);
 	for (unsigned int i = 0; i < HURTS; i++)
 		hurt(r, &damage[i]);
+	r->libxc = find_libxc(r);
 }
 
 void recipe_free(struct recipe *r)

@@ -54,6 +54,7 @@ struct recipe {
 	unsigned char *bytes;
 	size_t size;
 	size_t end;	       /* behind END, where nothing was damaged */
+	size_t libxc;	       /* where the image header is, after damage */
 	bool sound;	       /* nothing is wrong with it: it must be restored */
 	bool cut;	       /* sound, but it ends before END */
 	struct checkpoints cp; /* before any damage */

@@ -249,6 +249,8 @@ static void context(struct cook *c)
 	size_t n = byte(c);
 	const uint8_t *bytes;
 
+	if (c->r->pv)
+		unsound(c);
 	if (n < 128) {
 		builder_context(c->b);
 		return;
