@@ -34,7 +34,9 @@ struct xr_io_ops {
 	void (*flush)(void *io);
 	ssize_t (*finish)(void *io, unsigned int slot);
 
-	/* End all reads that are under way; none touches its buffer any more. */
+	/* End all reads that are under way; none touches its buffer any more. (A ring that refused
+	 * each of several calls to end one leaves that to the kernel, which does when it closes.)
+	 */
 	void (*settle)(void *io);
 
 	/* Nanoseconds spent waiting for bytes so far. */

@@ -15,6 +15,7 @@
 
 #define RECALLS 3u /* of one operation: a ring that failed so often has failed for good */
 #define LACK_MS 5
+#define LACKS 200u  /* in a row, where no stop is heard: a second */
 #define ENTRIES 64u /* more than can be under way: slots, read, polls and their removals */
 
 enum tag { NOTHING, READ, STOP0, STOP1, SLOT };
@@ -82,10 +83,18 @@ static void arm_stops(struct uring *u)
 	}
 }
 
-/* Memory that the kernel lacks for the moment. */
+/* Memory that the kernel lacks for the moment, which is slept on. */
 static bool is_passing(int rc)
 {
 	return rc == -EBUSY || rc == -EAGAIN;
+}
+
+static void doze(struct uring *u, bool stoppable)
+{
+	static const int deaf[2] = { -1, -1 };
+
+	if (xr_io_poll(-1, stoppable ? u->stop : deaf, LACK_MS) == -ECANCELED)
+		u->stopped = true;
 }
 
 /* What the kernel refused to take has ended, with that error: it must not get there by a later
@@ -111,32 +120,36 @@ static void withdraw(struct uring *u, int error)
  */
 static int await(struct uring *u, unsigned int tag, bool stoppable)
 {
-	static const int deaf[2] = { -1, -1 };
+	unsigned int lacks = 0;
 	uint64_t from = 0;
 	int rc = io_uring_submit(&u->ring);
 
 	reap(u);
 	while (u->op[tag].busy && !(stoppable && u->stopped)) {
-		if (rc < 0 && rc != -EINTR && !is_passing(rc)) {
-			withdraw(u, rc);
-			return u->op[tag].busy ? rc : 0;
-		}
 		if (!from)
 			from = xr_now();
-		if (is_passing(rc) &&
-		    xr_io_poll(-1, stoppable ? u->stop : deaf, LACK_MS) == -ECANCELED)
-			u->stopped = true;
-		rc = io_uring_submit_and_wait(&u->ring, 1);
+		if (is_passing(rc) && (stoppable || lacks++ < LACKS)) {
+			doze(u, stoppable);
+			rc = io_uring_submit(&u->ring);
+		} else if (rc < 0 && rc != -EINTR) {
+			withdraw(u, rc);
+			break;
+		} else {
+			rc = io_uring_submit_and_wait(&u->ring, 1);
+		}
 		reap(u);
 	}
 	if (from)
 		u->waited += xr_now() - from;
-	return stoppable && u->stopped ? -ECANCELED : 0;
+	if (stoppable && u->stopped)
+		return -ECANCELED;
+	return u->op[tag].busy ? rc : 0;
 }
 
 /* The end of one that can't be left alone, as the kernel owns its buffers. */
 static void recall(struct uring *u, unsigned int tag)
 {
+	withdraw(u, -ECANCELED);
 	for (unsigned int i = 0; u->op[tag].busy && i < RECALLS; i++) {
 		struct io_uring_sqe *sqe = new_sqe(u, NOTHING);
 
@@ -205,6 +218,8 @@ static ssize_t uring_finish(void *io, unsigned int slot)
 
 	arm_stops(u);
 	rc = await(u, SLOT + slot, true);
+	if (rc && rc != -ECANCELED)
+		recall(u, SLOT + slot);
 	return rc ? rc : u->op[SLOT + slot].res;
 }
 
@@ -215,7 +230,8 @@ static void uring_settle(void *io)
 
 	reap(u);
 	for (unsigned int tag = READ; tag < SLOT + XR_IO_SLOTS; tag++)
-		recall(u, tag);
+		if (u->op[tag].busy)
+			recall(u, tag);
 }
 
 static uint64_t uring_waited(const void *io)

@@ -80,15 +80,17 @@ static bool is_in(int code, const int *codes, size_t n)
 
 bool xr_peer_gone(int code)
 {
-	static const int codes[] = { EPIPE,    ECONNRESET,  ECONNABORTED, ETIMEDOUT, ENOTCONN,
-				     ENETDOWN, ENETUNREACH, ENETRESET,	  EHOSTDOWN, EHOSTUNREACH };
+	/* The second half is what ICMP told of a peer that answers no more (tcp(7), icmp(7)). */
+	static const int codes[] = { EPIPE,    ECONNRESET,   ECONNABORTED, ETIMEDOUT,	 ENOTCONN,
+				     ENETDOWN, ENETRESET,    ENETUNREACH,  EHOSTUNREACH, EHOSTDOWN,
+				     ENONET,   ECONNREFUSED, ENOPROTOOPT,  EPROTO,	 EACCES };
 
 	return is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
 }
 
 bool xr_stream_lost(int code)
 {
-	static const int codes[] = { EIO, ENODATA, ESTALE, EREMOTEIO, EISDIR };
+	static const int codes[] = { EIO, ENODATA, ESTALE, EREMOTEIO, EISDIR, EBADMSG };
 
 	return xr_peer_gone(code) || is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
 }

@@ -138,6 +138,9 @@ static bool read_fault_told(const struct once *o, const struct why *why, int rc,
 	/* An index reads headers before contents: every byte from there on fails. */
 	const uint64_t at = start + (o->source == FEED_FILE ? o->b->end_offset : o->nth);
 
+	/* Of a pipe every byte is read. */
+	if (o->source != FEED_FILE && o->nth && o->nth < o->b->end_offset && !o->sprung)
+		return why_not(why, "no read ends there");
 	if (o->cp)
 		return checkpoint_read_fault_told(o, why, rc, err);
 	if (o->call < TRAP_EIO)

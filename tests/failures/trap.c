@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@ struct trap {
 	int error;
 
 	bool reads, stopped;
-	int fd;
+	int fd, kept[2];  /* kept: where contents wait */
 	uint64_t at, pos; /* pos: of a pipe, what was read from it */
 	enum trap_read how;
 };
@@ -54,6 +55,8 @@ const char *trap_name(enum trap_call call)
 		[TRAP_SUBMIT] = "io_uring_submit",
 		[TRAP_SUBMIT_WAIT] = "io_uring_submit_and_wait",
 		[TRAP_PWRITE] = "pwrite",
+		[TRAP_OPEN] = "open",
+		[TRAP_PREAD_KEPT] = "pread of what was kept",
 	};
 
 	return names[call];
@@ -65,6 +68,7 @@ void *__real_realloc(void *p, size_t n);
 void *__real_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
 int __real_memfd_create(const char *name, unsigned int flags);
 int __real_ftruncate64(int fd, off_t size);
+int __real_open64(const char *path, int flags, ...);
 int __real_poll(struct pollfd *fds, nfds_t n, int ms);
 int __real_eventfd(unsigned int value, int flags);
 int __real_socketpair(int domain, int type, int protocol, int fds[2]);
@@ -86,6 +90,7 @@ void *__wrap_realloc(void *p, size_t n);
 void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at);
 int __wrap_memfd_create(const char *name, unsigned int flags);
 int __wrap_ftruncate64(int fd, off_t size);
+int __wrap_open64(const char *path, int flags, ...);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
 int __wrap_eventfd(unsigned int value, int flags);
 int __wrap_socketpair(int domain, int type, int protocol, int fds[2]);
@@ -114,6 +119,7 @@ static void set(struct trap with, uint64_t nth)
 	struct trap *t = get();
 
 	*t = with;
+	t->kept[0] = t->kept[1] = -1;
 	t->left = (int64_t)nth;
 	__atomic_store_n(&t->set, true, __ATOMIC_SEQ_CST);
 }
@@ -160,6 +166,18 @@ bool trap_springs(enum trap_call call)
 	return true;
 }
 
+void trap_again(void)
+{
+	__atomic_store_n(&trap->stopped, false, __ATOMIC_SEQ_CST);
+}
+
+static int note_kept(unsigned int which, bool kept, int fd)
+{
+	if (trap && kept)
+		trap->kept[which] = fd;
+	return fd;
+}
+
 int trap_stream_fd(void)
 {
 	return trap ? trap->fd : -1;
@@ -169,7 +187,8 @@ uint64_t trap_position(int fd)
 {
 	const off_t at = trap && fd == trap->fd ? __real_lseek64(fd, 0, SEEK_CUR) : 0;
 
-	trap_ring_look();
+	if (trap && fd == trap->fd)
+		trap_ring_look();
 	return at < 0 ? trap->pos : (uint64_t)at;
 }
 
@@ -191,6 +210,7 @@ size_t trap_allowed(int fd, uint64_t pos, size_t n, ssize_t *result)
 		return n;
 	if (pos < t->at)
 		return (size_t)(t->at - pos);
+	__atomic_store_n(&t->sprung, true, __ATOMIC_SEQ_CST);
 	if (t->how == TRAP_SHORT)
 		return n;
 	if (__atomic_exchange_n(&t->stopped, true, __ATOMIC_SEQ_CST) && t->how < TRAP_EIO)
@@ -244,7 +264,23 @@ void *__wrap_mmap64(void *addr, size_t n, int prot, int flags, int fd, off_t at)
 
 int __wrap_memfd_create(const char *name, unsigned int flags)
 {
-	return trap_springs(TRAP_MEMFD) ? -1 : __real_memfd_create(name, flags);
+	if (trap_springs(TRAP_MEMFD))
+		return -1;
+	return note_kept(0, strcmp(name, "xr-spill") == 0, __real_memfd_create(name, flags));
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+	const bool kept = (flags & O_TMPFILE) == O_TMPFILE;
+	va_list ap;
+	int mode;
+
+	va_start(ap, flags);
+	mode = va_arg(ap, int);
+	va_end(ap);
+	if (kept && trap_springs(TRAP_OPEN))
+		return -1;
+	return note_kept(1, kept, __real_open64(path, flags, mode));
 }
 
 int __wrap_ftruncate64(int fd, off_t size)
@@ -329,6 +365,8 @@ ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at)
 	size_t most;
 
 	if (fd == trap_stream_fd() && trap_springs(TRAP_PREAD))
+		return -1;
+	if (trap && (fd == trap->kept[0] || fd == trap->kept[1]) && trap_springs(TRAP_PREAD_KEPT))
 		return -1;
 	most = trap_allowed(fd, (uint64_t)at, n, &got);
 	return most ? __real_pread64(fd, to, most, at) : got;

@@ -22,7 +22,7 @@ enum trap_call {
 	TRAP_THREAD,
 	TRAP_FORK,
 	TRAP_CLONE, /* of the nursery, a bare system call */
-	TRAP_READ,
+	TRAP_READ,  /* of the names of threads, before the nursery is forked */
 	TRAP_READV,
 	TRAP_PREAD,
 	TRAP_PREADV,
@@ -34,6 +34,8 @@ enum trap_call {
 	TRAP_SUBMIT,
 	TRAP_SUBMIT_WAIT,
 	TRAP_PWRITE,
+	TRAP_OPEN,	 /* of a file for what a checkpoint waits in */
+	TRAP_PREAD_KEPT, /* of that, or of what waits in memory */
 	TRAP_CALLS,
 };
 const char *trap_name(enum trap_call call);
@@ -41,7 +43,8 @@ const char *trap_name(enum trap_call call);
 /* Is it a call by which worker processes are started? */
 static inline bool trap_of_processes(enum trap_call call)
 {
-	return call == TRAP_SOCKETPAIR || call == TRAP_FORK || call == TRAP_CLONE;
+	return call == TRAP_SOCKETPAIR || call == TRAP_FORK || call == TRAP_CLONE ||
+	       call == TRAP_READ;
 }
 
 /* Is it a call by which the stream is read? */

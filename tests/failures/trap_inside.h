@@ -25,6 +25,9 @@ void trap_move_on(int fd, ssize_t got);
  */
 size_t trap_allowed(int fd, uint64_t pos, size_t n, ssize_t *result);
 
+/* The read that ended was not the one that is wanted: let the next one end, too. */
+void trap_again(void);
+
 size_t trap_length(const struct iovec *iov, int n);
 /* The first `most` bytes of iov[0..n) into out; returns how many iovecs these are. */
 int trap_shorten(const struct iovec *iov, int n, size_t most, struct iovec *out);

@@ -68,6 +68,8 @@ static void cut(struct io_uring_sqe *sqe)
 
 	if (!most) {
 		fail(sqe, result < 0 ? -errno : 0);
+		if (!vector) /* ahead: its failure is forgotten */
+			trap_again();
 		return;
 	}
 	if (here)
