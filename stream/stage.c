@@ -53,9 +53,15 @@ static int make_queues(struct xr_stream *s, struct xr_error *err)
 static int look_at_fd(struct xr_stream *s, struct stat *st, struct xr_error *err)
 {
 	off_t at;
+	int flags;
 
 	if (fstat(s->cfg.fd, st))
 		return setup_fail(err, -errno, "cannot use the stream's fd");
+	flags = fcntl(s->cfg.fd, F_GETFL);
+	if (flags >= 0 && (flags & O_ACCMODE) == O_WRONLY)
+		return xr_fail(err, -EBADF, XR_STAGE_SETUP, NULL, XR_NO_PFN,
+			       "the stream's fd is not open for reading: %s",
+			       strerrordesc_np(EBADF));
 	s->info.seekable = S_ISREG(st->st_mode);
 	if (!s->info.seekable) {
 		if (!s->cfg.pool || s->cfg.pool->size < XR_WIRE_PAGE)

@@ -59,7 +59,7 @@ Test(cli_restore, failures_have_codes_and_one_line)
 	o = sh("$P restore /dev/null");
 	expect_failure(&o, 1, "stream");
 	o = sh("$P restore - <&-");
-	expect_failure(&o, 1, "Bad file descriptor");
+	expect_failure(&o, 2, "Bad file descriptor");
 	o = sh("$P restore $S >&-");
 	expect_failure(&o, 5, "summary");
 	o = sh("$P restore $D/none");

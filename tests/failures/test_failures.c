@@ -212,7 +212,6 @@ static bool is_made(const struct once *o, unsigned int form, enum trap_call call
 	case TRAP_READ:
 		return form >= FORM_PROCESSES;
 	case TRAP_READV:
-	case TRAP_FCNTL:
 		return o->source == FEED_PIPE;
 	case TRAP_PREAD:
 	case TRAP_PREADV:

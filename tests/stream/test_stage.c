@@ -549,6 +549,10 @@ Test(stage, settings_that_cannot_work_are_refused)
 			       -1, &e),
 		-EINVAL);
 	cr_assert_eq(e.stage, XR_STAGE_SETUP);
+	cr_assert_eq(xr_stream_open(&s, &(struct xr_stream_config){ .fd = fds[1], .max_pfn = 9 },
+				    -1, &e),
+		     -EBADF);
+	cr_assert_not(e.host_failed, "%s", e.text);
 	close(fds[0]);
 	close(fds[1]);
 }
