@@ -25,9 +25,10 @@
 #define MMAPS_MAX 16u /* the library maps before it begins; after that the model does */
 #define STRIDE (SANITIZED ? 997u : 197u) /* between bytes of the longer stream; prime */
 #define SMALL 6000u			 /* bytes of the one that is tried all over */
-/* Between bytes of the small one: read by the ring where there is one; else. */
+/* Between bytes of the small one; and where one is like the other. */
 #define EVERY (SANITIZED && !getenv("XR_EVERY_BYTE") ? 67u : 1u)
-#define EVERY_PLAIN (getenv("XR_EVERY_BYTE") ? 1u : SANITIZED ? 67u : 13u)
+#define EVERY_LIKE (getenv("XR_EVERY_BYTE") ? 1u : SANITIZED ? 67u : 13u)
+#define HEADERS 40u
 #define DENSE 16u /* calls from the first one on of which none is left out */
 #define SPARSE (getenv("XR_EVERY_CALL") ? 1u : 11u)
 #define PV_HEAD 400u   /* bytes of a PV guest's stream before its first page */
@@ -404,18 +405,36 @@ static void make_small_stream(struct random_stream *s)
 	}
 }
 
-/* At every byte, in every way; with a sanitizer, and by plain calls, at so many. */
+/* The contents of the one page. */
+static size_t contents_of(const struct builder *b)
+{
+	const unsigned char *bytes = builder_data(b);
+	size_t at = b->libxc_offset + HEADERS;
+	uint32_t head[2];
+
+	for (;; at += sizeof(head) + ((head[1] + 7) & ~7u)) {
+		memcpy(head, bytes + at, sizeof(head));
+		if (head[0] == XR_EMIT_PAGE_DATA && head[1] > PVG_PAGE)
+			return at + sizeof(head) + head[1] - PVG_PAGE;
+	}
+}
+
+/* At every byte, in every way. At so many in the midst of contents, where one is like the other, by
+ * plain calls, and with a sanitizer. */
 static bool reads_end_anywhere(void *arg, char *text, size_t room)
 {
 	const unsigned int form = *(const unsigned int *)arg;
 	struct random_stream s;
 	struct once with = { .b = &s.b, .ref = &s.ref };
+	size_t contents;
 	bool ok = true;
 
 	make_small_stream(&s);
-	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY)
+	contents = contents_of(&s.b);
+	for (size_t at = 0; ok && at <= s.b.end_offset;
+	     at += at > contents && at + 64 < contents + PVG_PAGE ? EVERY_LIKE : EVERY)
 		ok = reads_end_by(with, XR_IO_AUTO, form, at, ALL_HOWS, text, room);
-	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY_PLAIN)
+	for (size_t at = 0; ok && at <= s.b.end_offset; at += EVERY_LIKE)
 		ok = reads_end_by(with, XR_IO_PLAIN, form, at, ALL_HOWS, text, room);
 	random_stream_free(&s);
 	return ok;
