@@ -34,8 +34,9 @@ struct xr_io_ops {
 	void (*flush)(void *io);
 	ssize_t (*finish)(void *io, unsigned int slot);
 
-	/* End all reads that are under way; none touches its buffer any more. (A ring that refused
-	 * each of several calls to end one leaves that to the kernel, which does when it closes.)
+	/* End all reads that are under way; none touches its buffer any more. (A ring that has
+	 * failed for good, and refuses to end one, leaves that to the kernel, some time after it is
+	 * closed.)
 	 */
 	void (*settle)(void *io);
 

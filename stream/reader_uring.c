@@ -15,7 +15,6 @@
 
 #define RECALLS 3u /* of one operation: a ring that failed so often has failed for good */
 #define LACK_MS 5
-#define LACKS 200u  /* in a row, where no stop is heard: a second */
 #define ENTRIES 64u /* more than can be under way: slots, read, polls and their removals */
 
 enum tag { NOTHING, READ, STOP0, STOP1, SLOT };
@@ -120,7 +119,6 @@ static void withdraw(struct uring *u, int error)
  */
 static int await(struct uring *u, unsigned int tag, bool stoppable)
 {
-	unsigned int lacks = 0;
 	uint64_t from = 0;
 	int rc = io_uring_submit(&u->ring);
 
@@ -128,7 +126,7 @@ static int await(struct uring *u, unsigned int tag, bool stoppable)
 	while (u->op[tag].busy && !(stoppable && u->stopped)) {
 		if (!from)
 			from = xr_now();
-		if (is_passing(rc) && (stoppable || lacks++ < LACKS)) {
+		if (is_passing(rc)) {
 			doze(u, stoppable);
 			rc = io_uring_submit(&u->ring);
 		} else if (rc < 0 && rc != -EINTR) {
@@ -170,7 +168,7 @@ static ssize_t uring_readv(void *io, const struct iovec *iov, int n, uint64_t of
 	if (u->stopped)
 		return -ECANCELED;
 	arm_stops(u);
-	sqe = new_sqe(u, READ);
+	sqe = u->op[READ].busy ? NULL : new_sqe(u, READ);
 	if (!sqe)
 		return -EBUSY;
 	io_uring_prep_readv(sqe, u->fd, iov, (unsigned int)n, offset);
@@ -195,7 +193,7 @@ static int uring_wait(void *io)
 static int uring_begin(void *io, unsigned int slot, void *buf, size_t n, uint64_t offset)
 {
 	struct uring *u = io;
-	struct io_uring_sqe *sqe = new_sqe(u, SLOT + slot);
+	struct io_uring_sqe *sqe = u->op[SLOT + slot].busy ? NULL : new_sqe(u, SLOT + slot);
 
 	if (!sqe)
 		return -EBUSY;

@@ -80,17 +80,19 @@ static bool is_in(int code, const int *codes, size_t n)
 
 bool xr_peer_gone(int code)
 {
-	/* The second half is what ICMP told of a peer that answers no more (tcp(7), icmp(7)). */
+	/* Among them what ICMP told of a peer that answers no more. Not EACCES: that may be this
+	 * side's security module. */
 	static const int codes[] = { EPIPE,    ECONNRESET,   ECONNABORTED, ETIMEDOUT,	 ENOTCONN,
 				     ENETDOWN, ENETRESET,    ENETUNREACH,  EHOSTUNREACH, EHOSTDOWN,
-				     ENONET,   ECONNREFUSED, ENOPROTOOPT,  EPROTO,	 EACCES };
+				     ENONET,   ECONNREFUSED, ENOPROTOOPT,  EPROTO };
 
 	return is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
 }
 
 bool xr_stream_lost(int code)
 {
-	static const int codes[] = { EIO, ENODATA, ESTALE, EREMOTEIO, EISDIR, EBADMSG };
+	static const int codes[] = { EIO,     ENODATA, ESTALE, EREMOTEIO, EISDIR,
+				     EBADMSG, EUCLEAN, EILSEQ, ENOLINK };
 
 	return xr_peer_gone(code) || is_in(code, codes, sizeof(codes) / sizeof(codes[0]));
 }

@@ -90,8 +90,7 @@ bool check_habits(const struct why *w, struct xr_model *m)
 	if (st.released_dirty)
 		return why_not(w, "%lu frames were released with guest data", st.released_dirty);
 	if (st.live_mappings + st.left_mapped)
-		return why_not(w, "%lu pages are still mapped",
-			       st.live_mappings + st.left_mapped);
+		return why_not(w, "%lu pages are still mapped", st.live_mappings + st.left_mapped);
 	if (st.peak_pages > st.max_pages)
 		return why_not(w, "%lu pages at a time, %lu allowed", st.peak_pages, st.max_pages);
 	return true;
