@@ -208,12 +208,9 @@ static bool ring_works(void)
 /* Is there something to fail? */
 static bool is_made(const struct once *o, unsigned int form, enum trap_call call)
 {
-	switch (call) {
-	case TRAP_SOCKETPAIR:
-	case TRAP_FORK:
-	case TRAP_CLONE:
-	case TRAP_READ:
+	if (trap_of_processes(call))
 		return form >= FORM_PROCESSES;
+	switch (call) {
 	case TRAP_READV:
 		return o->source == FEED_PIPE;
 	case TRAP_PREAD:
@@ -317,31 +314,32 @@ static void make_checkpoints(struct random_stream *s, struct once *o, uint64_t s
 	};
 }
 
-static bool host_fails_remus(void *arg, char *text, size_t room)
+static bool host_fails_between(uint64_t seed, bool colo, unsigned int form, unsigned int must,
+			       char *text, size_t room)
 {
-	const unsigned int form = *(const unsigned int *)arg;
 	struct random_stream s;
 	struct once with;
 	bool ok;
 
-	make_checkpoints(&s, &with, 33 + form, 60, form);
-	ok = host_fails_with(with, form, CALLS_OF_HVM(form), text, room);
+	make_checkpoints(&s, &with, seed + form, 60, form);
+	with.colo = colo;
+	ok = host_fails_with(with, form, must, text, room);
 	random_stream_free(&s);
 	return ok;
+}
+
+static bool host_fails_remus(void *arg, char *text, size_t room)
+{
+	const unsigned int form = *(const unsigned int *)arg;
+
+	return host_fails_between(33, false, form, CALLS_OF_HVM(form), text, room);
 }
 
 static bool host_fails_colo(void *arg, char *text, size_t room)
 {
 	const unsigned int form = *(const unsigned int *)arg;
-	struct random_stream s;
-	struct once with;
-	bool ok;
 
-	make_checkpoints(&s, &with, 61 + form, 60, form);
-	with.colo = true;
-	ok = host_fails_with(with, form, CALLS_OF_COLO, text, room);
-	random_stream_free(&s);
-	return ok;
+	return host_fails_between(61, true, form, CALLS_OF_COLO, text, room);
 }
 
 static bool library_fails_remus(void *arg, char *text, size_t room)
